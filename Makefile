@@ -1,0 +1,84 @@
+# `make` or `make help` lists the targets. All of them live in .venv; none needs git or a GPU.
+#
+#   make test ARGS="-k pairing -x"                     more arguments for pytest
+#   make demo ARGS="seed=1 demo.controls=true"         Hydra overrides for the demo
+#   make setup PYTHON=python3.12                       another interpreter (3.11 or newer)
+#   make setup EXTRAS=dev,quantisation INSTALL_ARGS=…  other extras; more arguments for pip
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The first interpreter that is new enough; if none is, python3, which is then refused with a message.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && exit; done; echo python3)
+VENV ?= .venv
+EXTRAS ?= dev
+WORKERS ?= 2
+ARGS ?=
+INSTALL_ARGS ?=
+
+BIN := $(VENV)/bin
+comma := ,
+# One stamp a choice of extras, so that asking for more of them installs more.
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+# One torch thread a worker: more of them on the same cores only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv and install the project with all that demo and tests need (once)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "error: no interpreter '$(PYTHON)'. Install Python 3.11 or newer," \
+		"or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed, but" \
+		"'$(PYTHON)' is $$("$(PYTHON)" -V 2>&1). Name a newer one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "error: '$(PYTHON)' comes without venv. Install it" \
+		"(on Debian and Ubuntu the package python3-venv), or name another: make setup PYTHON=…" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$("$(PYTHON)" -V): a minute or two, longer if torch must be downloaded."
+	@# An interpreter that is gone (a moved checkout, an upgraded Python) leaves a venv that cannot be mended.
+	@"$(BIN)/python" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check --upgrade pip || echo "pip stays as it is"
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -e ".[$(EXTRAS)]" -c constraints.txt $(INSTALL_ARGS)
+	@touch "$@"
+
+.PHONY: demo
+demo: ## the method end to end on the embedded world, into runs/demo (ARGS="…": Hydra overrides)
+	@start=$$(date +%s); \
+	$(MAKE) -s --no-print-directory setup && ready=$$(date +%s) && \
+	{ $(BIN)/python -m icr.run run.dir=runs/demo $(ARGS); code=$$?; done=$$(date +%s); \
+	echo "Set-up: $$((ready - start)) s. Run: $$((done - ready)) s."; exit $$code; }
+
+.PHONY: test
+test: setup ## all tests that take seconds (ARGS="…": more for pytest)
+	@$(PYTEST) $(ARGS)
+
+.PHONY: test-slow
+test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed
+	@$(PYTEST) -m slow $(ARGS)
+
+.PHONY: lint
+lint: setup ## check style and format, change nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: format
+format: setup ## mend style and format
+	@$(BIN)/ruff check --fix --exit-zero .
+	@$(BIN)/ruff format .
+
+.PHONY: hooks
+hooks: setup ## have git run ruff before each commit
+	@$(BIN)/pre-commit install
+
+.PHONY: clean
+clean: ## remove caches and builds (runs and .venv stay)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## remove .venv too (runs stay)
+	rm -rf "$(VENV)"

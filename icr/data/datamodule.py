@@ -1,0 +1,77 @@
+"""The pairs of a round, as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from icr.data.collate import PairBatch, collate
+from icr.data.step_plan import FromPlace, StepPlan
+from icr.types import PreferencePair, StepTotals
+
+
+class CrossLingualPairDataModule(LightningDataModule):
+    """Wraps cross-lingual preference pairs. `set_pairs` is called before each round's training.
+
+    The whole training is one pass of Lightning's loop over `StepPlan`'s micro-batches, so that a run that resumes in the
+    middle of it goes on with the very batch that it would have had.
+    """
+
+    def __init__(self, *, global_batch_size: int, micro_batch_size: int, epochs: int = 1, max_steps: int | None = None):
+        super().__init__()
+        self.global_batch_size = global_batch_size
+        """Pairs an optimiser step."""
+        self.micro_batch_size = min(micro_batch_size, global_batch_size)
+        """Pairs a forward and backward pass."""
+        self.epochs = epochs
+        """Passes over the pairs of a round."""
+        self.max_steps = max_steps
+        """Optimiser steps a round; takes the place of `epochs`."""
+        self.micro_batches: PairMicroBatches | None = None
+        self.plan: StepPlan | None = None
+
+    def set_pairs(self, pairs: Sequence[PreferencePair], objective, seed: tuple) -> None:
+        """Plan the training on `pairs` with what `objective` needs of them; `seed` sets the order."""
+        sizes = (self.global_batch_size, self.micro_batch_size, self.epochs, self.max_steps)
+        self.plan = StepPlan(len(pairs), *sizes, seed=seed)
+        self.micro_batches = PairMicroBatches(pairs, self.plan, objective)
+
+    @property
+    def steps(self) -> int | None:
+        """Optimiser steps of the round, once its pairs are there."""
+        return self.plan.steps if self.plan else None
+
+    @property
+    def accumulate(self) -> int:
+        """Micro-batches a full optimiser step."""
+        return -(-self.global_batch_size // self.micro_batch_size)
+
+    def train_dataloader(self) -> DataLoader:
+        """Micro-batches from where Lightning's restored progress stands."""
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        return DataLoader(self.micro_batches, batch_size=None, sampler=FromPlace(len(self.micro_batches), done))
+
+
+class PairMicroBatches(Dataset):
+    """Micro-batch `i` of the plan, collated when asked for."""
+
+    def __init__(self, pairs: Sequence[PreferencePair], plan: StepPlan, objective):
+        self.pairs, self.objective = pairs, objective
+        self.plan = plan.micro_batches()
+        self.partners = {pair.key: pair for pair in pairs} if objective.needs_partner else None
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> PairBatch:
+        items, step = self.plan[index]
+        totals = StepTotals(pairs=len(step), chosen_tokens=sum(len(self.pairs[i].chosen_ids) for i in step))
+        return collate(
+            [self.pairs[i] for i in items],
+            totals,
+            rejected=self.objective.needs_rejected,
+            reference=self.objective.needs_reference,
+            partners=self.partners,
+        )

@@ -1,0 +1,51 @@
+"""Strict reading of JSON-lines files: a bad line is an error that names it, never a row skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from icr.errors import DataError
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield `("file, line N", object)` for every non-blank line.
+
+    Raises:
+        DataError: the file does not exist, is not UTF-8, or a line is not a JSON object.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist.")
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            where = f"{path}, line {number}"
+            try:
+                line = raw.decode("utf-8").strip()
+                if not line:
+                    continue
+                row = json.loads(line)
+            except UnicodeDecodeError as error:
+                raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}).") from error
+            except json.JSONDecodeError as error:
+                raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno}).") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}.")
+            yield where, row
+
+
+def text_field(where: str, row: dict[str, Any], field: str) -> str:
+    """The non-blank string at `field`.
+
+    Raises:
+        DataError: it is missing, not a string, or blank.
+    """
+    if field not in row:
+        raise DataError(f"{where}: the field {field!r} is missing (found: {', '.join(map(str, row)) or 'none'}).")
+    value = row[field]
+    if not isinstance(value, str):
+        raise DataError(f"{where}: the field {field!r} must be a string, found {type(value).__name__}.")
+    if not value.strip():
+        raise DataError(f"{where}: the field {field!r} is empty.")
+    return value

@@ -1,0 +1,94 @@
+"""Parallel prompts from files, joined strictly by id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from icr.data.jsonl import read_jsonl, text_field
+from icr.errors import ConfigError, DataError
+from icr.types import Prompt, PromptSet
+
+MISSING = "id missing in some language"
+
+
+@dataclass(frozen=True)
+class ParallelPrompts:
+    """One `<lang>.jsonl` a language; each line is `{"instruction": …, "instruction_id": …}`.
+
+    The order is that of the English file, so that a smaller `prompts_per_language` is a subset of a larger one.
+    """
+
+    dir: str
+    """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""
+    prompts_per_language: int | None = None
+    """How many ids to take, from the top of the English file; None takes all."""
+    on_missing: str = "error"
+    """An id that is missing in one of the languages: `error` stops, `drop` leaves it out everywhere and counts it."""
+    text_field: str = "instruction"
+    """Field of the prompt."""
+    id_field: str = "instruction_id"
+    """Field of the id that joins the languages."""
+
+    def __post_init__(self) -> None:
+        if self.on_missing not in ("error", "drop"):
+            raise ValueError(f"on_missing must be error or drop, got {self.on_missing!r}")
+        if self.prompts_per_language is not None and self.prompts_per_language < 1:
+            raise ValueError(f"prompts_per_language must be at least 1, got {self.prompts_per_language}")
+
+    def prompts(self, languages: Sequence[str], split: str = "train") -> PromptSet:
+        """All languages' prompts, language by language.
+
+        Raises:
+            DataError: the folder, a file or a field is missing or malformed, an id comes twice, or (with
+                `on_missing=error`) an id is missing in one language.
+        """
+        if split != "train":
+            raise ConfigError(f"data=parallel has no {split!r} split; its files hold training prompts only.")
+        folder = Path(self.dir)
+        if not folder.is_dir():
+            raise DataError(f"data.dir: the folder {folder} does not exist.")
+        texts = {language: self._read(folder, language) for language in dict.fromkeys(["en", *languages])}
+        shared = self._shared_ids(texts, languages, folder)
+        skipped = {code: {MISSING: len(texts[code]) - len(shared)} for code in languages if len(texts[code]) > len(shared)}
+        if self.prompts_per_language is not None and len(shared) < self.prompts_per_language:
+            raise ConfigError(
+                f"data.prompts_per_language is {self.prompts_per_language}, but {folder} has only {len(shared)} prompts "
+                f"with an id in every language."
+            )
+        kept = shared[: self.prompts_per_language]
+        prompts = [Prompt(id, code, texts[code][id], texts["en"][id]) for code in languages for id in kept]
+        return PromptSet(prompts, skipped)
+
+    def _read(self, folder: Path, language: str) -> dict[str, str]:
+        path = folder / f"{language}.jsonl"
+        if not path.is_file():
+            found = ", ".join(sorted(p.stem for p in folder.glob("*.jsonl"))) or "none"
+            raise DataError(f"{path} does not exist; languages with a file in that folder: {found}.")
+        texts: dict[str, str] = {}
+        for where, row in read_jsonl(path):
+            if isinstance(row.get(self.id_field), int):
+                row[self.id_field] = str(row[self.id_field])
+            id = text_field(where, row, self.id_field)
+            if id in texts:
+                raise DataError(f"{where}: the id {id!r} comes a second time in this file; ids must be unique.")
+            try:
+                texts[id] = text_field(where, row, self.text_field)
+            except DataError as error:
+                raise DataError(f"{str(error).rstrip('.')} (id {id!r}).") from None
+        if not texts:
+            raise DataError(f"{path} holds no prompts.")
+        return texts
+
+    def _shared_ids(self, texts: dict[str, dict[str, str]], languages: Sequence[str], folder: Path) -> list[str]:
+        everywhere = set.intersection(*(set(by_id) for by_id in texts.values()))
+        if self.on_missing == "error":
+            for id in dict.fromkeys(id for by_id in texts.values() for id in by_id):
+                if lacking := [code for code, by_id in texts.items() if id not in by_id]:
+                    having = next(code for code, by_id in texts.items() if id in by_id)
+                    raise DataError(
+                        f"{folder / (lacking[0] + '.jsonl')}: the id {id!r} of {having}.jsonl is missing there; every id "
+                        f"must be in every language. data.on_missing=drop leaves such ids out and counts them."
+                    )
+        return [id for id in texts["en"] if id in everywhere]

@@ -1,0 +1,82 @@
+"""The three reward prompts: under which text a response is scored. Config group `reward_prompt`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from icr.models.loading import LoadedModel
+from icr.types import Prompt, Response, Translator
+
+Prompts = Mapping[tuple[str, str], Prompt]
+Sequences = list[tuple[list[int], list[int]]]
+
+
+@dataclass
+class CrosslingualPrompt:
+    """`R_c`: the English instruction, asked to be answered in the target language. The method's own."""
+
+    template: str
+    """Wraps the English instruction for languages other than English; has `{language}` and `{instruction}`."""
+    language_names: Mapping[str, str]
+    """English name of each language code."""
+    name = "crosslingual"
+
+    def __post_init__(self) -> None:
+        if "{instruction}" not in self.template:
+            raise ValueError("template must contain {instruction}")
+
+    def text(self, prompt: Prompt) -> str:
+        """What the response is scored under."""
+        if prompt.language == "en":
+            return prompt.english
+        language = self.language_names[prompt.language]
+        return self.template.replace("{language}", language).replace("{instruction}", prompt.english)
+
+    def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+        """`(prompt_ids, response_ids)` to score, one a response."""
+        return _under(self.text, responses, prompts, policy)
+
+
+@dataclass
+class MultilingualPrompt:
+    """`R_m`, an ablation: the prompt `x_l` that was answered."""
+
+    name = "multilingual"
+
+    def text(self, prompt: Prompt) -> str:
+        """What the response is scored under."""
+        return prompt.text
+
+    def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+        """`(prompt_ids, response_ids)` to score, one a response."""
+        return _under(self.text, responses, prompts, policy)
+
+
+@dataclass
+class TranslatePrompt:
+    """`R_t`, an ablation: the English instruction, with the response translated into English."""
+
+    translator: Translator
+    """Called once with all the responses that are not English already."""
+    name = "translate"
+
+    def text(self, prompt: Prompt) -> str:
+        """What the response is scored under."""
+        return prompt.english
+
+    def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+        """`(prompt_ids, response_ids)` to score, one a response; translated ones are tokenised anew."""
+        foreign = [response for response in responses if response.language != "en"]
+        english = iter(self.translator(foreign, prompts, policy))
+        rendered = _under(self.text, responses, prompts, policy)
+        return [
+            (prompt_ids, ids if response.language == "en" else policy.renderer.response_ids(next(english)))
+            for response, (prompt_ids, ids) in zip(responses, rendered, strict=True)
+        ]
+
+
+def _under(text, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+    keys = dict.fromkeys((response.id, response.language) for response in responses)
+    rendered = {key: policy.renderer.prompt_ids(text(prompts[key])) for key in keys}
+    return [(rendered[response.id, response.language], response.response_ids) for response in responses]

@@ -1,0 +1,22 @@
+"""Losses: pure functions of log-probs, one equation a file, and the objectives of config group `loss`."""
+
+from icr.losses.dpo import DPO, dpo_loss
+from icr.losses.ipo import IPO, ipo_loss
+from icr.losses.kto import KTO, kl_estimate, kto_loss
+from icr.losses.nll import NLL, nll_loss
+from icr.losses.objective import AllReduce, Objective, identity
+
+__all__ = [
+    "DPO",
+    "IPO",
+    "KTO",
+    "NLL",
+    "AllReduce",
+    "Objective",
+    "dpo_loss",
+    "identity",
+    "ipo_loss",
+    "kl_estimate",
+    "kto_loss",
+    "nll_loss",
+]

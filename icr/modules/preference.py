@@ -1,0 +1,118 @@
+"""Preference training: a policy and an objective, with no sampling and no scoring."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import torch
+from lightning.pytorch import LightningModule
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel
+
+from icr.data.collate import PairBatch
+from icr.errors import RunError
+from icr.logps import sequence_sums, token_logps
+from icr.modules.schedule import Schedule
+from icr.types import LossOutput, PolicyLogps
+
+
+class PreferenceModule(LightningModule):
+    """Trains `policy` on `PairBatch`es with `objective` (DPO, IPO, KTO or NLL).
+
+    The loss of an optimiser step is the objective over all its pairs, however they are cut into micro-batches; what is
+    logged is the mean over the step, and the same per language under `<lang>/…`.
+    """
+
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        objective,
+        optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
+        schedule: Schedule,
+    ):
+        super().__init__()
+        self.policy = policy
+        self.objective = objective
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self._step_metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
+
+    def policy_logps(self, batch: PairBatch) -> PolicyLogps:
+        """The policy's side of the objective, for `B` pairs."""
+        pairs = len(batch.ids)
+        values = token_logps(self.policy, batch.layout)
+        sums = sequence_sums(values, batch.layout.lengths)
+        chosen_lengths = batch.layout.lengths[:pairs]
+        partner_chosen, partner_rejected = self._partner_sums(batch)
+        return PolicyLogps(
+            chosen=sums[:pairs],
+            rejected=sums[pairs:],
+            chosen_token_logps=values[: int(chosen_lengths.sum())],
+            chosen_lengths=chosen_lengths,
+            partner_chosen=partner_chosen,
+            partner_rejected=partner_rejected,
+        )
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
+        """This micro-batch's share of the step's loss, scaled to outlast Lightning's division by the accumulation."""
+        policy = self.policy_logps(batch)
+        output = self.objective(policy, batch.reference, batch.totals)
+        self._check_finite(output, batch)
+        self._collect(output, policy, batch)
+        return output.loss * self.trainer.accumulate_grad_batches
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the step's means."""
+        for name, parts in self._step_metrics.items():
+            values = torch.cat(parts)
+            value = values.sum() if name == "loss" else values.mean()
+            self.log(name, value.float(), prog_bar=name in ("loss", "rewards/accuracies"))
+        self.log("lr", optimizer.param_groups[0]["lr"])
+        self._step_metrics.clear()
+
+    def configure_optimizers(self) -> dict:
+        """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
+        optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _partner_sums(self, batch: PairBatch) -> tuple[torch.Tensor, ...]:
+        if batch.partners is None:
+            none = torch.zeros(0, dtype=torch.float64, device=self.device)
+            return none, none
+        with torch.no_grad():
+            sums = sequence_sums(token_logps(self.policy, batch.partners), batch.partners.lengths)
+        return sums.chunk(2)
+
+    def _check_finite(self, output: LossOutput, batch: PairBatch) -> None:
+        if torch.isfinite(output.loss):
+            return
+        finite = torch.isfinite(output.preference) & torch.isfinite(output.nll)
+        names = [f"{batch.ids[i]} ({batch.languages[i]})" for i in (~finite).nonzero().flatten().tolist()]
+        raise RunError(
+            f"The loss is not finite at step {self.global_step}, for {', '.join(names) or 'the batch as a whole'}. The weights "
+            f"or the reference log-probs hold NaN or overflow: lower optim.lr, or train in float32 or bfloat16."
+        )
+
+    def _collect(self, output: LossOutput, policy: PolicyLogps, batch: PairBatch) -> None:
+        values = {"nll": output.nll, "logps/chosen": policy.chosen.detach()}
+        if self.objective.needs_rejected:
+            margins = output.chosen_rewards - output.rejected_rewards
+            values |= {
+                "preference_loss": output.preference,
+                "rewards/chosen": output.chosen_rewards,
+                "rewards/rejected": output.rejected_rewards,
+                "rewards/margins": margins,
+                "rewards/accuracies": (margins > 0).double(),
+                "logps/rejected": policy.rejected.detach(),
+            }
+        self._step_metrics["loss"].append(output.loss.detach().reshape(1))
+        for name, scalar in output.metrics.items():
+            self._step_metrics[name].append(scalar.detach().reshape(1))
+        for name, value in values.items():
+            self._step_metrics[name].append(value)
+            for language in dict.fromkeys(batch.languages):
+                rows = [i for i, code in enumerate(batch.languages) if code == language]
+                self._step_metrics[f"{language}/{name}"].append(value[rows])

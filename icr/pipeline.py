@@ -1,0 +1,179 @@
+"""A run from start to end: evaluate the starting models, train the rounds, evaluate each, sum up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icr.config import Settings
+from icr.data.context import within_context
+from icr.errors import RunError
+from icr.evaluation.judged import JudgedResponse, metrics
+from icr.models.loading import LoadedModel, check_same_vocabulary, context_length
+from icr.modules.scorer import ImplicitRewardModule
+from icr.rounds import pairs
+from icr.rounds.callback import GivenPairs, PairCallback, RegeneratePairs
+from icr.rounds.progress import progress
+from icr.rounds.store import RunDirectory
+from icr.rounds.tables import ResponseTable, Table
+from icr.types import Prompt, PromptSet, Response, ScoredResponse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Pipeline:
+    """The stages of one run directory.
+
+    Attributes:
+        settings: the checked configuration.
+        store: the run directory.
+        loggers: given a round's folder name, the Lightning loggers of its training.
+        device: where sampling and scoring outside of a training run.
+    """
+
+    settings: Settings
+    store: RunDirectory
+    loggers: Any
+    device: str
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.renderer = settings.loader.renderer(settings.model_path)
+        if settings.stage.name == "icr":
+            for path in (settings.reward_pair.policy, settings.reward_pair.reference):
+                other = settings.loader.renderer(path)
+                check_same_vocabulary(self.renderer, other, settings.model_path, path)
+
+    def run(self) -> dict[str, dict]:
+        """Everything that is not done yet; returns the figures of each evaluated model by name."""
+        settings = self.settings
+        regenerates = hasattr(settings.data, "prompts")
+        prompts = self.prompts(settings.stage.split) if regenerates else None
+        models = {name: path for name, path in settings.stage.baselines.items() if settings.evaluation}
+        figures = {name: self._evaluate(name, path) for name, path in models.items()}
+        policies = [settings.model_path]
+        for round in range(settings.iterations):
+            policies.append(str(self._round(round, policies, prompts)))
+            name = settings.stage.result.format(round=round)
+            if settings.evaluation:
+                figures[name] = self._evaluate(name, policies[-1])
+        return figures
+
+    def prompts(self, split: str) -> PromptSet:
+        """The split's prompts that fit the context.
+
+        Raises:
+            RunError: none fits.
+        """
+        settings = self.settings
+        given = settings.data.prompts(list(settings.languages), split)
+        context = context_length(settings.model_path, settings.loader.trust_remote_code)
+        texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
+        limit = settings.sampler.max_new_tokens
+        kept = within_context(given, self.renderer, texts, context, limit)
+        if not kept.prompts:
+            raise RunError(
+                f"None of the {len(given.prompts)} prompts fits: the model's context is {context} tokens, of which "
+                f"sampling.max_new_tokens={limit} are kept for the response. Lower sampling.max_new_tokens."
+            )
+        return kept
+
+    def reward_accuracy(self) -> dict[str, dict[str, float]]:
+        """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
+        settings = self.settings
+        if not settings.evaluation or settings.stage.name != "icr":
+            return {}
+        by_key = {(p.id, p.language): p for p in self.prompts(settings.stage.split).prompts}
+        responses = ResponseTable(Response, by_key).read(self.store.path / "round_0/responses.parquet")
+        accuracy = {}
+        for name, prompt in settings.evaluation.reward_prompts.items():
+            scored = self._accuracy_rewards(name, prompt, responses, by_key)
+            accuracy[name] = settings.evaluation.accuracy(scored, responses, by_key)
+        return accuracy
+
+    def _round(self, round: int, policies: Sequence[str], prompts: PromptSet | None) -> Path:
+        settings = self.settings
+        name = f"round_{round}"
+        seed = (settings.seed, round)
+
+        def load() -> LoadedModel:
+            if settings.from_scratch and round == 0:
+                return settings.loader.initialise(policies[round], settings.seed)
+            return settings.loader.load(policies[round], self.device)
+
+        def callback(policy: LoadedModel) -> PairCallback:
+            shared = {
+                "store": self.store,
+                "name": name,
+                "policy": policy,
+                "training_reference": self._training_reference(),
+                "loader": settings.loader,
+                "tokens_per_batch": settings.scoring_tokens,
+                "seed": seed,
+            }
+            if prompts is None:
+                return GivenPairs(**shared, make=self._given_pairs)
+            return RegeneratePairs(
+                **shared,
+                prompts=prompts.prompts,
+                sampler=settings.sampler,
+                annotator=self._annotator(settings.reward_prompt, settings.reward_pair.at(round, policies)),
+                length_control=settings.length_control,
+                pairing=settings.pairing,
+                round=round,
+            )
+
+        inputs = {"start": policies[round], "seed": list(seed)}
+        return settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
+
+    def _annotator(self, prompt: Any, pair: tuple[str, str]) -> Any:
+        return self.settings.reward.for_round(prompt, pair, self._load_scorer)
+
+    def _load_scorer(self, policy: str, reference: str) -> ImplicitRewardModule:
+        load = self.settings.loader.load
+        pair = load(policy, self.device).model, load(reference, self.device).model
+        return ImplicitRewardModule(*pair, tokens_per_batch=self.settings.scoring_tokens)
+
+    def _training_reference(self) -> str | None:
+        pair = self.settings.reward_pair
+        paths = {"round_start": None, "policy": pair.policy, "reference": pair.reference}
+        return paths[self.settings.training_reference]
+
+    def _given_pairs(self, renderer: Any) -> list:
+        languages = list(self.settings.languages)
+        if self.settings.stage.name == "sft":
+            return pairs.from_demonstrations(self.settings.data.demonstrations(languages), renderer)
+        return pairs.from_preferences(self.settings.data.preferences(languages), renderer)
+
+    def _evaluate(self, name: str, path: str) -> dict[str, dict[str, float]]:
+        evaluation = self.settings.evaluation
+        prompts = evaluation.prompts.prompts(list(self.settings.languages), evaluation.split).prompts
+
+        def make() -> list[JudgedResponse]:
+            model = self.settings.loader.load(path, self.device)
+            with progress(len(prompts), f"{name} · evaluation") as update:
+                return evaluation.judged(model, prompts, self.settings.sampler, (self.settings.seed, "evaluation"), update)
+
+        inputs = {"model": path, "evaluation": evaluation.split, "seed": self.settings.seed}
+        rows = self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make)
+        return metrics(rows)
+
+    def _accuracy_rewards(
+        self, name: str, prompt: Any, responses: list[Response], by_key: dict[tuple[str, str], Prompt]
+    ) -> list[ScoredResponse]:
+        if name == self.settings.reward_prompt.name:
+            return Table(ScoredResponse).read(self.store.path / "round_0/rewards.parquet")
+        pair = (self.settings.reward_pair.policy, self.settings.reward_pair.reference)
+        annotator = self._annotator(prompt, pair)
+
+        def make() -> list[ScoredResponse]:
+            policy = self.settings.loader.load(self.settings.model_path, self.device)
+            with progress(len(responses) * 2, f"{name} reward · scoring") as update:
+                return annotator.annotate(responses, by_key, policy, update)
+
+        inputs = {"responses": self.store.version("round_0/responses"), **annotator.inputs()}
+        return self.store.rows(f"evaluation/rewards_{name}", Table(ScoredResponse), inputs, make)

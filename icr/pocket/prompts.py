@@ -1,0 +1,60 @@
+"""The instructions as text, in every language: the world's prompt source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icr.errors import ConfigError
+from icr.pocket.lexicon import Language, language
+from icr.pocket.specs import Spec, specs
+from icr.types import Prompt, PromptSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def instruction(spec: Spec, language: Language) -> str:
+    """The instruction `spec` in `language`."""
+    template = language.prompts[spec.phrasing][spec.titled]
+    return template.format(number=language.numbers[spec.number], topic=language.topics[spec.topic].noun, name=spec.name)
+
+
+class PocketPrompts:
+    """Parallel prompts of the world. Subsets are nested: fewer prompts are the first of more.
+
+    Args:
+        prompts_per_language: how many prompts of the split `train` or `sft` each language gets; `None` for all of them.
+        evaluation_prompts_per_language: the same for the splits `dev` and `test`.
+    """
+
+    def __init__(
+        self, prompts_per_language: int | None = 80, evaluation_prompts_per_language: int | None = None
+    ) -> None:
+        self.prompts_per_language = prompts_per_language
+        self.evaluation_prompts_per_language = evaluation_prompts_per_language
+
+    def prompts(self, languages: Sequence[str], split: str) -> PromptSet:
+        """The split's prompts, language by language, the same ids in the same order in each.
+
+        Raises:
+            ConfigError: a language or the split is unknown, or the split has fewer prompts than were asked for.
+        """
+        chosen = self._subset(specs(split), split)
+        english = language("en")
+        return PromptSet(
+            [
+                Prompt(spec.id, code, instruction(spec, spoken), instruction(spec, english))
+                for code, spoken in ((code, language(code)) for code in languages)
+                for spec in chosen
+            ]
+        )
+
+    def _subset(self, available: list[Spec], split: str) -> list[Spec]:
+        setting = "evaluation_prompts_per_language" if split in ("dev", "test") else "prompts_per_language"
+        wanted = getattr(self, setting)
+        if wanted is not None and not 0 < wanted <= len(available):
+            raise ConfigError(
+                f"data.{setting} is {wanted}, but the split {split!r} of the pocket world has {len(available)} prompts"
+                f" a language. Set it between 1 and {len(available)}, or to null for all of them."
+            )
+        return available[:wanted]

@@ -1,0 +1,8 @@
+"""What a run shows: tables for the terminal, figures, and the page `report.html`."""
+
+from icr.report.page import headline, write_report
+from icr.report.picture import write_picture
+from icr.report.run import open_run
+from icr.report.tables import counts_table, print_tables, results_table
+
+__all__ = ["counts_table", "headline", "open_run", "print_tables", "results_table", "write_picture", "write_report"]

@@ -1,0 +1,146 @@
+"""`report.html`: one page of a run that needs no network and trusts no model's text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from icr.report import curves, plots, samples, tables
+from icr.report.run import open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icr.report.run import Run
+
+HERE = Path(__file__).parent
+CONFIG_LIMIT = 60_000  # characters of config.yaml shown
+RIGHT_TO_LEFT = {"ar", "fa", "he", "ur", "ps", "sd", "ug", "yi"}
+
+
+def write_report(run_dir: Path) -> Path:
+    """Reads what lies in `run_dir` and writes `run_dir/report.html`, replacing an older one in one move.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: `run_dir` holds no run, or a file in it cannot be read.
+    """
+    path = Path(run_dir) / "report.html"
+    text = render(open_run(Path(run_dir)))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+    return path
+
+
+def render(run: Run) -> str:
+    """The page as text. Autoescape is on: whatever comes out of the run is data, never markup."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["direction"] = lambda language: "rtl" if language in RIGHT_TO_LEFT else "auto"
+    script = (HERE / "browser.js").read_text(encoding="utf-8")
+    summary = run.summary
+    embedded = samples.collect(run)
+    return environment.get_template("template.html").render(
+        run=run,
+        summary=summary,
+        name=run.directory.resolve().name,
+        headline=headline(summary),
+        steps=_steps(summary),
+        control=_best_control(summary),
+        figures=figures(run),
+        results=[g for metric in tables.METRICS if (g := tables.metric_grid(summary, metric))],
+        rewards=tables.rewards_grid(summary),
+        counts=tables.counts_grid(summary),
+        examples=samples.examples(run, plots.stages(summary["models"])),
+        samples=embedded,
+        samples_json=script_json(embedded),
+        seconds=_seconds(summary),
+        config=run.config[:CONFIG_LIMIT],
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The run in a sentence: `"SFT 31.9 → DPO-en 48.3 → M0 54.9 → M1 60.0: mean win rate over 7 target languages"`."""
+    steps = _steps(summary)
+    if steps:
+        road = " → ".join(f"{step['name']} {step['value']}" for step in steps)
+        languages = [l for l in summary["languages"] if l != "en"]
+        if not languages:
+            return f"{road}: win rate in English"
+        return f"{road}: mean win rate over {len(languages)} target language{'s' if len(languages) > 1 else ''}"
+    rounds = summary.get("rounds") or []
+    if not rounds:
+        return "No round of this run has got as far as its responses yet"
+    pairs = sum(sum((entry.get("pairs") or {}).values()) for entry in rounds)
+    count = len(summary["languages"])
+    return (
+        f"{pairs:,} preference pairs in {count} language{'s' if count != 1 else ''} "
+        f"over {len(rounds)} round{'s' if len(rounds) != 1 else ''}; no model judged"
+    )
+
+
+def _steps(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Display name, mean win rate and its standard error of each model on the road that was judged."""
+    found = []
+    for name in plots.stages(summary["models"]):
+        model = summary["models"][name]
+        value = tables.number((model.get("win_rate") or {}).get("mean"))
+        if value != "–":
+            error = tables.number((model.get("win_rate_se") or {}).get("mean"))
+            found.append({"name": tables.display_name(name), "value": value, "error": "" if error == "–" else error})
+    return found
+
+
+def _best_control(summary: Mapping[str, Any]) -> str:
+    """A sentence with the highest mean win rate among the controls, `""` without controls."""
+    names = [name for by_stage in plots.controls(summary["models"]).values() for name in by_stage.values()]
+    means = {name: (summary["models"][name].get("win_rate") or {}).get("mean") for name in names}
+    known = {name: value for name, value in means.items() if tables.number(value) != "–"}
+    if not known:
+        return ""
+    best = max(known, key=known.__getitem__)
+    return f"The best control stands at {tables.number(known[best])} ({best.removeprefix('control').lstrip(': ')})."
+
+
+def figures(run: Run) -> dict[str, Any]:
+    """Every figure that the run has data for, as inline SVG (`""` where it has none)."""
+    summary, languages = run.summary, run.summary["languages"]
+    columns = ["language", "chosen_reward", "rejected_reward"]
+    pairs = {t: f for t in run.rounds if (f := run.table(t, "pairs", columns)) is not None and set(columns) <= set(f)}
+    lengths = {t: svg for t, c in run.length_control.items() if (svg := curves.length_control(c, t))}
+    return {
+        "win_rate": Markup(plots.win_rate(summary)),
+        "accuracy": Markup(plots.reward_accuracy(summary)),
+        "rewards": Markup(plots.reward_distributions(pairs, languages)),
+        "length_control": {t: Markup(svg) for t, svg in lengths.items()},
+        "training": Markup(curves.training(run.metrics, languages)),
+    }
+
+
+def _seconds(summary: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Stage, seconds, and its share of the longest in percent."""
+    seconds = {k: float(v) for k, v in (summary.get("seconds") or {}).items() if v is not None}
+    longest = max(seconds.values(), default=0) or 1.0
+    return [(name, value, 100 * value / longest) for name, value in seconds.items()]
+
+
+def script_json(data: Any) -> Markup:
+    """JSON that cannot end the `<script>` element it stands in, whatever the text in it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)

@@ -1,0 +1,128 @@
+"""Scored responses on their way to pairs: grouped by prompt, gated, laid out as arrays, compared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from icr.types import ScoredResponse
+
+UNITS = ("tokens", "characters", "bytes")
+
+
+def require_number(name: str, value: Any, otherwise: str = "") -> None:
+    """Raises ValueError, `name` first, unless `value` is a finite real number (a bool is not one)."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number{otherwise and ' '}{otherwise}, got {value!r}")
+
+
+def group_by_prompt(responses: Iterable[ScoredResponse]) -> dict[str, dict[str, list[ScoredResponse]]]:
+    """`[language][prompt id]` → that prompt's responses by ascending `k`; languages and prompts in order of appearance.
+
+    Raises:
+        ValueError: where a usable response's reward is not finite, or a prompt has two responses of one `k`; id,
+            language and `k` are named.
+    """
+    groups: dict[str, dict[str, dict[int, ScoredResponse]]] = {}
+    for response in responses:
+        where = f"prompt {response.id!r}, language {response.language!r}, k {response.k}"
+        if response.usable and not math.isfinite(response.reward):
+            raise ValueError(f"reward must be finite, got {response.reward} for {where}")
+        prompt = groups.setdefault(response.language, {}).setdefault(response.id, {})
+        if response.k in prompt:
+            raise ValueError(f"two scored responses for {where}")
+        prompt[response.k] = response
+    return {
+        language: {id: [prompt[k] for k in sorted(prompt)] for id, prompt in prompts.items()}
+        for language, prompts in groups.items()
+    }
+
+
+def apply_gate(
+    responses: Iterable[ScoredResponse],
+    texts: Mapping[tuple[str, str, int], str],
+    gate: Callable[[str, str], bool],
+    reason: str,
+) -> list[ScoredResponse]:
+    """The responses, those whose `gate(language, text)` is false made unusable for `reason`.
+
+    Put before length control and pairing, so that both see the same candidates. A gate is any check of one response by
+    itself, such as language identification. What was unusable before keeps its reason and is not asked about.
+
+    Args:
+        responses: scored responses of any prompts and languages.
+        texts: decoded text of each, by `(id, language, k)`.
+        gate: true where the response may stay.
+        reason: what `ScoredResponse.reason` is to say of the others.
+
+    Raises:
+        KeyError: where a usable response has no text.
+    """
+    return [
+        replace(response, usable=False, reason=reason)
+        if response.usable and not gate(response.language, texts[response.id, response.language, response.k])
+        else response
+        for response in responses
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateTable:
+    """`N` prompts' responses as arrays; rows with fewer than `K` responses are filled up with unusable ones.
+
+    Attributes:
+        rewards: `r`, in nats; 0 where not usable. Shape `[N, K]`, float64.
+        lengths: in the unit asked for. Shape `[N, K]`, int64.
+        usable: Shape `[N, K]`, bool.
+    """
+
+    rewards: np.ndarray
+    lengths: np.ndarray
+    usable: np.ndarray
+
+
+def tabulate(prompts: Sequence[Sequence[ScoredResponse]], unit: str) -> CandidateTable:
+    """Rewards, lengths in `unit` and usability of each prompt's responses, in the order given."""
+    shape = (len(prompts), max(map(len, prompts), default=0))
+    rewards, lengths, usable = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool)
+    for n, responses in enumerate(prompts):
+        for k, response in enumerate(responses):
+            if response.usable:
+                rewards[n, k], lengths[n, k], usable[n, k] = response.reward, getattr(response, unit), True
+    return CandidateTable(rewards, lengths, usable)
+
+
+def comparable(table: CandidateTable) -> np.ndarray:
+    """Which prompts can give a pair at all: two usable responses or more, of unequal reward. Shape `[N]`, bool."""
+    best = np.where(table.usable, table.rewards, -np.inf).max(axis=-1, initial=-np.inf)
+    worst = np.where(table.usable, table.rewards, np.inf).min(axis=-1, initial=np.inf)
+    return best > worst
+
+
+def best_and_worst(
+    scores: np.ndarray, usable: np.ndarray, upper_bound: float | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Argmax of the usable `scores` below `upper_bound`, argmin of all the usable ones; ties go to the lowest index.
+
+    Length control and pairing both choose here, so that what the one has balanced is what the other takes.
+
+    Args:
+        scores: `s`, in nats. Shape `[..., K]`, `K` at least 1.
+        usable: Shape `[..., K]`, bool.
+        upper_bound: chosen must have a lower score; `None` for no bound.
+
+    Returns:
+        Index of chosen, index of rejected, and whether they are a pair (false where no candidate is below the bound, or
+        none but the rejected one; the indices then mean nothing). Shape `[...]` each.
+    """
+    eligible = usable if upper_bound is None else usable & (scores < upper_bound)
+    chosen = np.where(eligible, scores, -np.inf).argmax(axis=-1)
+    rejected = np.where(usable, scores, np.inf).argmin(axis=-1)
+    return chosen, rejected, eligible.any(axis=-1) & (chosen != rejected)

@@ -1,0 +1,222 @@
+"""Length control: the penalty per unit of length at which chosen and rejected responses are equally long on average."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from icr.rewards.candidates import UNITS, CandidateTable, best_and_worst, comparable, require_number, tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from icr.types import ScoredResponse
+
+MIN_WIDTH = 1e-9
+"""Intervals of α narrower than this are passed over: in their middle, rounding of `s` could still flip a choice."""
+
+_BLOCK = 4_000_000
+"""Numbers in the largest temporary array."""
+
+
+@dataclass(frozen=True, slots=True)
+class LengthControlResult:
+    """One language's penalty, and the curve that it was taken from.
+
+    Mean lengths are over the prompts that give a pair, in `unit`; NaN where none does.
+
+    Attributes:
+        unit: of lengths: `"tokens"`, `"characters"` or `"bytes"`.
+        upper_bound: chosen must have `s` below it, nats; `None` without one.
+        alpha: `α_len`, nats per unit, in [0, 1).
+        bias_before, bias_after: mean length of chosen minus mean length of rejected, at 0 and at `alpha`.
+        starts: α at which each interval of the curve starts; it ends where the next one starts, the last at 1. The
+            first may be the single point 0, where equal rewards are still tied. Shape `[J]`.
+        chosen_length, rejected_length: mean lengths within each interval. Shape `[J]`.
+        pairs: prompts that give a pair within each interval. Shape `[J]`.
+    """
+
+    unit: str
+    upper_bound: float | None
+    alpha: float
+    bias_before: float
+    bias_after: float
+    starts: np.ndarray
+    chosen_length: np.ndarray
+    rejected_length: np.ndarray
+    pairs: np.ndarray
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as lists and numbers that JSON can hold; NaN becomes `None`."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            name: _plain(value.tolist() if isinstance(value, np.ndarray) else value) for name, value in values.items()
+        }
+
+
+class LengthPenalty(Protocol):
+    """Finds one language's `α_len`. Config group `length_control`."""
+
+    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult: ...
+
+
+@dataclass(frozen=True)
+class LengthControl:
+    """`α_len`: the least α in [0, 1) that minimises |mean length of chosen − mean length of rejected|.
+
+    Chosen is the argmax, rejected the argmin of `s_k = r_k − α·|y_k|` among a prompt's usable responses; ties go to the
+    lowest `k`. The difference is a step function of α, so its steps are computed and not sampled, and the minimum is
+    exact. `alpha` is in the middle of the best interval (0 if that is the first), where rounding cannot flip a choice.
+    Prompts with fewer than two usable responses, or whose rewards are all equal, take no part.
+
+    Attributes:
+        unit: of length: `"tokens"`, `"characters"` or `"bytes"`.
+        upper_bound: chosen must have `s` below it, nats (an option of the paper's authors); `None` for no bound. At an
+            α where a prompt has no such candidate, it takes no part in the mean.
+
+    Raises:
+        ValueError: where `unit` is unknown or `upper_bound` is not finite.
+    """
+
+    unit: str = "tokens"
+    upper_bound: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.unit, self.upper_bound)
+
+    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult:
+        """`α_len` of one language's prompts, each a list of scored responses by ascending `k`."""
+        starts, chosen, rejected, pairs = _curve(tabulate(prompts, self.unit), self.upper_bound)
+        ends = np.append(starts[1:], 1.0)
+        wide = ends - starts > MIN_WIDTH
+        # At 0 exactly s is r, which no rounding touches.
+        wide[0] = True
+        starts, ends, chosen, rejected, pairs = (part[wide] for part in (starts, ends, chosen, rejected, pairs))
+        bias = np.where(pairs > 0, np.abs(chosen - rejected) / np.maximum(pairs, 1), np.inf)
+        best = int(bias.argmin())
+        alpha = float((starts[best] + ends[best]) / 2) if best else 0.0
+        return _result(self.unit, self.upper_bound, alpha, best, starts, chosen, rejected, pairs)
+
+
+@dataclass(frozen=True)
+class NoLengthControl:
+    """`α_len = 0`: the ablation. The bias is still measured, in `unit`. See `LengthControl` for the attributes."""
+
+    unit: str = "tokens"
+    upper_bound: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.unit, self.upper_bound)
+
+    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult:
+        """The biases at 0 of one language's prompts, each a list of scored responses by ascending `k`."""
+        first = [part[:1] for part in _curve(tabulate(prompts, self.unit), self.upper_bound)]
+        return _result(self.unit, self.upper_bound, 0.0, 0, *first)
+
+
+def _curve(table: CandidateTable, upper_bound: float | None) -> tuple[np.ndarray, ...]:
+    """Starts of the intervals, and within each the summed lengths of chosen and of rejected and the number of pairs.
+
+    Each prompt's state (length of chosen, length of rejected, 1 if it gives a pair) changes at a few values of α of its
+    own; the curve is the running sum of all prompts' changes. Sums are of integers, hence exact.
+    """
+    keep = comparable(table)
+    table = CandidateTable(table.rewards[keep], table.lengths[keep], table.usable[keep])
+    total, where, change = np.zeros((1, 3), np.int64), [np.zeros(0)], [np.zeros((0, 3), np.int64)]
+    count, k = table.rewards.shape
+    blocks = math.ceil(count * k**3 / _BLOCK)
+    for rows in np.array_split(np.arange(count), blocks) if blocks else []:
+        part = CandidateTable(table.rewards[rows], table.lengths[rows], table.usable[rows])
+        edges = _edges(part, upper_bound)
+        middles = (edges[:, :-1] + edges[:, 1:]) / 2
+        states = _states(part, np.concatenate([np.zeros((len(rows), 1)), middles], axis=1), upper_bound)
+        steps, at = np.diff(states, axis=1), edges[:, :-1]
+        real = (steps != 0).any(axis=-1) & (at < 1)
+        total = total + states[:, 0].sum(axis=0)
+        where.append(at[real])
+        change.append(steps[real])
+    starts = np.concatenate(where)
+    order = starts.argsort(kind="stable")
+    starts, sums = (
+        np.append(0.0, starts[order]),
+        np.cumsum(np.concatenate([total, *change])[np.append(0, order + 1)], axis=0),
+    )
+    # Of the changes at one α, the state after the last; but 0 itself stays a state of its own.
+    last = np.append(starts[1:] != starts[:-1], True)
+    last[0] = True
+    return starts[last], *sums[last].T
+
+
+def _edges(table: CandidateTable, upper_bound: float | None) -> np.ndarray:
+    """Every α in [0, 1] at which a prompt's choice may change, sorted, from 0 to 1. Shape `[N, M + 2]`.
+
+    The choice changes where two candidates cross, `r_i − α·y_i = r_j − α·y_j`, or where one falls below the bound.
+    """
+    first, second = np.triu_indices(table.rewards.shape[1], 1)
+    gap = table.lengths[:, first] - table.lengths[:, second]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        points = (table.rewards[:, first] - table.rewards[:, second]) / gap
+        points = np.where(table.usable[:, first] & table.usable[:, second], points, 1.0)
+        if upper_bound is not None:
+            bounds = np.where(table.usable, (table.rewards - upper_bound) / table.lengths, 1.0)
+            points = np.concatenate([points, bounds], axis=1)
+    # Parallel lines (nan, ±inf) and crossings outside [0, 1) change nothing: to the end with them.
+    points = np.where((points >= 0) & (points < 1), points, 1.0)
+    count = len(points)
+    return np.concatenate([np.zeros((count, 1)), np.sort(points, axis=1), np.ones((count, 1))], axis=1)
+
+
+def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None) -> np.ndarray:
+    """Length of chosen, length of rejected and 1, or three zeros where there is no pair. Shape `[N, A, 3]`, int64.
+
+    Args:
+        table: `N` prompts.
+        alphas: values of α to choose at. Shape `[N, A]`.
+        upper_bound: see `LengthControl`.
+    """
+    scores = table.rewards[:, None, :] - alphas[:, :, None] * table.lengths[:, None, :]
+    chosen, rejected, pair = best_and_worst(scores, table.usable[:, None, :], upper_bound)
+    lengths = [np.take_along_axis(table.lengths, index, axis=1) for index in (chosen, rejected)]
+    return np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
+
+
+def _result(
+    unit: str,
+    upper_bound: float | None,
+    alpha: float,
+    best: int,
+    starts: np.ndarray,
+    chosen: np.ndarray,
+    rejected: np.ndarray,
+    pairs: np.ndarray,
+) -> LengthControlResult:
+    with np.errstate(invalid="ignore"):
+        chosen_length, rejected_length = chosen / pairs, rejected / pairs
+    bias = chosen_length - rejected_length
+    return LengthControlResult(
+        unit=unit,
+        upper_bound=upper_bound,
+        alpha=alpha,
+        bias_before=float(bias[0]),
+        bias_after=float(bias[best]),
+        starts=starts,
+        chosen_length=chosen_length,
+        rejected_length=rejected_length,
+        pairs=pairs,
+    )
+
+
+def _check(unit: str, upper_bound: float | None) -> None:
+    if unit not in UNITS:
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    if upper_bound is not None:
+        require_number("upper_bound", upper_bound, "or None")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,226 @@
+"""From scored responses to preference pairs: strategies that choose for one prompt, and the count of what gave none."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from icr.rewards.candidates import best_and_worst, comparable, group_by_prompt, require_number, tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from icr.rewards.length_control import LengthControlResult, LengthPenalty
+    from icr.types import ScoredResponse
+
+TOO_FEW = "fewer than two usable"
+ALL_EQUAL = "all rewards equal"
+SAME_TEXT = "chosen equals rejected"
+NONE_BELOW = "no candidate below upper_bound"
+SMALL_MARGIN = "margin too small"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a strategy may look at for one prompt.
+
+    Attributes:
+        responses: the prompt's scored responses by ascending `k`, unusable ones among them; at least one.
+        alpha: the language's `α_len`, nats per `unit`.
+        unit: of length: `"tokens"`, `"characters"` or `"bytes"`.
+        upper_bound: chosen must have `s = r − α_len·|y|` below it, nats; `None` without one.
+        texts: decoded text of each response by `k`; `None` where the caller has none.
+        round: the round `t`, which a random strategy draws anew in.
+    """
+
+    responses: Sequence[ScoredResponse]
+    alpha: float = 0.0
+    unit: str = "tokens"
+    upper_bound: float | None = None
+    texts: Mapping[int, str] | None = None
+    round: int = 0
+
+
+class Pairing(Protocol):
+    """Chooses a prompt's pairs. Config group `pairing`."""
+
+    def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
+        """One entry for each pair attempted: `(chosen k, rejected k)`, or the reason why there is none."""
+
+
+@dataclass(frozen=True)
+class BestWorst:
+    """The method's pair: chosen = argmax, rejected = argmin of `s_k = r_k − α_len·|y_k|`; ties go to the lowest `k`.
+
+    Attributes:
+        minimum_margin: least `s` of chosen minus `s` of rejected, nats, at least 0; `None` for no gate.
+        drop_duplicates: no pair where both texts are the same.
+
+    Raises:
+        ValueError: where `minimum_margin` is not a finite number of at least 0; on a call, where `drop_duplicates` is
+            on and there are no texts.
+    """
+
+    minimum_margin: float | None = None
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        _check_margin(self.minimum_margin)
+
+    def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
+        """One entry: the pair, or why there is none."""
+        return [_decide(candidates, candidates.responses, self.minimum_margin, self.drop_duplicates)]
+
+
+@dataclass(frozen=True)
+class DisjointPairs:
+    """Candidates 0 and 1, 2 and 3, … each a pair ordered by `s`: as many independent comparisons as the samples hold.
+
+    For judged samples, as in English DPO. An odd last candidate is left out. The attributes are those of `BestWorst`.
+    """
+
+    minimum_margin: float | None = None
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        _check_margin(self.minimum_margin)
+
+    def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
+        """An entry for every two candidates, and one for a prompt that has only one."""
+        responses = candidates.responses
+        twos = [responses[i : i + 2] for i in range(0, max(len(responses) - 1, 1), 2)]
+        return [_decide(candidates, two, self.minimum_margin, self.drop_duplicates) for two in twos]
+
+
+@dataclass(frozen=True)
+class RandomPair:
+    """Two different usable candidates at random: the control for what the reward adds. Rewards are not looked at.
+
+    Attributes:
+        seed: the draw is a function of `(seed, round, language, prompt id)` and the usable `k` alone.
+        drop_duplicates: no pair where both texts are the same.
+
+    Raises:
+        ValueError: where `seed` is not an integer; on a call, where `drop_duplicates` is on and there are no texts.
+    """
+
+    seed: int
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ValueError(f"seed must be an integer, got {self.seed!r}")
+
+    def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
+        """One entry: the pair, or why there is none."""
+        usable = [response for response in candidates.responses if response.usable]
+        if len(usable) < 2:
+            return [TOO_FEW]
+        key = (self.seed, candidates.round, usable[0].language, usable[0].id)
+        # A string is hashed the same in every process, which a tuple is not.
+        chosen, rejected = random.Random(repr(key)).sample([response.k for response in usable], 2)
+        same = self.drop_duplicates and _same_text(candidates, chosen, rejected)
+        return [SAME_TEXT if same else (chosen, rejected)]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A pair by name: which two samples of the prompt `id` in `language`."""
+
+    id: str
+    language: str
+    chosen_k: int
+    rejected_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """All pairs of a round, and what gave none.
+
+    Attributes:
+        pairs: the pairs; languages, then prompts, in the order in which they first appeared.
+        skipped: `skipped[language][reason]` is a count; every language has an entry. For a strategy of one pair a
+            prompt, a language's pairs and skips add up to its prompts.
+        length_control: each language's `α_len` and curve.
+    """
+
+    pairs: list[Choice] = field(default_factory=list)
+    skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+    length_control: dict[str, LengthControlResult] = field(default_factory=dict)
+
+
+def choose_pairs(
+    responses: Iterable[ScoredResponse],
+    pairing: Pairing,
+    length_control: LengthPenalty,
+    *,
+    round: int = 0,
+    texts: Mapping[tuple[str, str, int], str] | None = None,
+) -> Choices:
+    """Length control within each language, then `pairing` on each of its prompts.
+
+    Args:
+        responses: scored responses of all prompts and languages, in any order. To gate them, see
+            `icr.rewards.candidates.apply_gate`.
+        pairing: the strategy.
+        length_control: finds each language's `α_len`; its unit and upper bound hold for pairing too.
+        round: the round `t`.
+        texts: decoded text of each response by `(id, language, k)`; needed to drop duplicates.
+
+    Raises:
+        ValueError: where a usable reward is not finite, or two responses have the same id, language and `k`; they are
+            named.
+    """
+    result = Choices()
+    for language, prompts in group_by_prompt(responses).items():
+        control = length_control(list(prompts.values()))
+        skipped: Counter[str] = Counter()
+        for id, scored in prompts.items():
+            own = None if texts is None else {r.k: texts[id, language, r.k] for r in scored if r.usable}
+            candidates = Candidates(scored, control.alpha, control.unit, control.upper_bound, own, round)
+            for outcome in pairing(candidates):
+                if isinstance(outcome, str):
+                    skipped[outcome] += 1
+                else:
+                    result.pairs.append(Choice(id, language, *outcome))
+        result.skipped[language] = dict(skipped)
+        result.length_control[language] = control
+    return result
+
+
+def _decide(
+    candidates: Candidates, responses: Sequence[ScoredResponse], minimum_margin: float | None, drop_duplicates: bool
+) -> tuple[int, int] | str:
+    """The best and the worst of `responses`, or why they are no pair."""
+    table = tabulate([responses], candidates.unit)
+    if table.usable.sum() < 2:
+        return TOO_FEW
+    scores = table.rewards[0] - candidates.alpha * table.lengths[0]
+    usable = scores[table.usable[0]]
+    if not comparable(table)[0] or usable.max() == usable.min():
+        return ALL_EQUAL
+    chosen, rejected, pair = best_and_worst(scores, table.usable[0], candidates.upper_bound)
+    if not pair:
+        return NONE_BELOW
+    if minimum_margin is not None and scores[chosen] - scores[rejected] < minimum_margin:
+        return SMALL_MARGIN
+    chosen_k, rejected_k = responses[int(chosen)].k, responses[int(rejected)].k
+    if drop_duplicates and _same_text(candidates, chosen_k, rejected_k):
+        return SAME_TEXT
+    return chosen_k, rejected_k
+
+
+def _same_text(candidates: Candidates, chosen_k: int, rejected_k: int) -> bool:
+    if candidates.texts is None:
+        raise ValueError("drop_duplicates needs the texts of the responses, and none were given")
+    return candidates.texts[chosen_k] == candidates.texts[rejected_k]
+
+
+def _check_margin(minimum_margin: float | None) -> None:
+    if minimum_margin is None:
+        return
+    require_number("minimum_margin", minimum_margin, "or None")
+    if minimum_margin < 0:
+        raise ValueError(f"minimum_margin must be at least 0, got {minimum_margin!r}")

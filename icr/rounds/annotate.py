@@ -1,0 +1,185 @@
+"""Annotators: what puts a reward on responses. Config group `reward`."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from icr.errors import RunError
+from icr.logps import NonFiniteLogpError
+from icr.models.loading import LoadedModel
+from icr.modules.scorer import ImplicitRewardModule
+from icr.rewards import implicit_reward
+from icr.rounds import fingerprint
+from icr.types import Judge, Prompt, Response, ScoredResponse
+
+Prompts = Mapping[tuple[str, str], Prompt]
+OnBatch = Callable[[int], object]
+LoadScorer = Callable[[str, str], ImplicitRewardModule]
+
+TRUNCATED = "cut by the length limit"
+
+
+class Annotator(Protocol):
+    """Rewards responses of one round."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What the rewards depend on besides the responses, for the manifest."""
+
+    def annotate(
+        self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
+    ) -> list[ScoredResponse]:
+        """One `ScoredResponse` a response, in order."""
+
+
+class Reward(Protocol):
+    """Settings of an annotator. Config group `reward`."""
+
+    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> Annotator:
+        """The annotator of one round.
+
+        Args:
+            prompt: the reward prompt (`icr.data.reward_prompts`).
+            pair: paths of the reward policy and reference.
+            load_scorer: loads the pair.
+        """
+
+
+@dataclass(frozen=True)
+class ImplicitReward:
+    """The method's reward, `r = β·[log π_0(y|x) − log π_I(y|x)]` under a reward prompt."""
+
+    beta: float = 0.1
+    """`β` of the implicit reward."""
+    token_clip: float | None = None
+    """Upper clip of a token's log-ratio in nats; 0 is the pessimistic reward, None is off."""
+    keep_truncated: bool = False
+    """Whether responses cut by the length limit may take part in pairs."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.beta, bool) or not isinstance(self.beta, (int, float)) or not self.beta > 0:
+            raise ValueError(f"beta must be above 0, got {self.beta!r}")
+
+    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> ImplicitAnnotator:
+        """The annotator that scores with `pair` under `prompt`."""
+        return ImplicitAnnotator(self, prompt, pair, load_scorer)
+
+
+@dataclass
+class ImplicitAnnotator:
+    """Scores responses with a pair of models, loaded when the first response comes."""
+
+    reward: ImplicitReward
+    prompt: Any
+    pair: tuple[str, str]
+    load_scorer: LoadScorer
+
+    def inputs(self) -> dict[str, Any]:
+        """Content of the pair, the reward prompt and the reward's settings."""
+        policy, reference = self.pair
+        return {
+            "reward_policy": fingerprint.of_model(policy),
+            "reward_reference": fingerprint.of_model(reference),
+            "reward_prompt": fingerprint.of_object(self.prompt),
+            "reward": fingerprint.of_object(self.reward),
+        }
+
+    def annotate(
+        self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
+    ) -> list[ScoredResponse]:
+        """Score under the reward prompt.
+
+        Raises:
+            RunError: a log-prob is not finite; the response is named.
+        """
+        sequences = self.prompt.sequences(responses, prompts, policy)
+        try:
+            scored = self._scorer.predict_step(sequences, on_batch=on_batch)
+        except NonFiniteLogpError as error:
+            bad = responses[error.index]
+            raise RunError(
+                f"The log-probs of response {bad.k} to prompt {bad.id!r} in {bad.language!r} are not finite under the reward pair "
+                f"{self.pair[0]} / {self.pair[1]}: the weights hold NaN, or their dtype overflows (try model.dtype=float32)."
+            ) from error
+        return [
+            _scored(
+                response,
+                implicit_reward(ours, theirs, beta=self.reward.beta, token_clip=self.reward.token_clip),
+                float(np.sum(ours, dtype=np.float64)),
+                float(np.sum(theirs, dtype=np.float64)),
+                self.reward.keep_truncated,
+            )
+            for response, (ours, theirs) in zip(responses, scored, strict=True)
+        ]
+
+    @functools.cached_property
+    def _scorer(self) -> ImplicitRewardModule:
+        return self.load_scorer(*self.pair)
+
+
+@dataclass(frozen=True)
+class JudgeReward:
+    """A judge's score as the reward, with Bradley–Terry noise: how English preference pairs are made of own samples.
+
+    `P(a preferred to b) = σ(slope·(score_a − score_b))`, drawn as `slope·score + Gumbel noise`, seeded per response.
+    """
+
+    judge: Judge
+    slope: float
+    """Sharpness of the labels; `inf` never errs."""
+    seed: int = 0
+    keep_truncated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.judge is None:
+            raise ValueError("judge is missing: reward=judge needs an evaluation with a judge, such as evaluation=pocket")
+        if not self.slope > 0:
+            raise ValueError(f"slope must be above 0, got {self.slope!r}")
+
+    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> JudgeReward:
+        """Itself: a judge needs neither models nor a reward prompt."""
+        return self
+
+    def inputs(self) -> dict[str, Any]:
+        """The judge and its noise."""
+        return fingerprint.of_object(self)
+
+    def annotate(
+        self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
+    ) -> list[ScoredResponse]:
+        """Judge every response."""
+        scored = []
+        for response in responses:
+            score = self.judge.score(prompts[response.id, response.language], response.text)
+            reward = score if math.isinf(self.slope) else self.slope * score + self._gumbel(response)
+            scored.append(_scored(response, reward, math.nan, math.nan, self.keep_truncated))
+            on_batch(1)
+        return scored
+
+    def _gumbel(self, response: Response) -> float:
+        key = fingerprint.of_value([self.seed, response.language, response.id, response.k])
+        return float(np.random.default_rng(int(key, 16)).gumbel())
+
+
+def _scored(
+    response: Response, reward: float, policy_logp: float, reference_logp: float, keep_truncated: bool
+) -> ScoredResponse:
+    cut = response.finish_reason == "length" and not keep_truncated
+    return ScoredResponse(
+        id=response.id,
+        language=response.language,
+        k=response.k,
+        reward=reward,
+        policy_logp=policy_logp,
+        reference_logp=reference_logp,
+        tokens=len(response.response_ids),
+        characters=len(response.text),
+        bytes=len(response.text.encode()),
+        usable=not cut,
+        reason=TRUNCATED if cut else "",
+    )

@@ -1,0 +1,188 @@
+"""Where a round's pairs come from: callbacks that hand them to the data module before Lightning asks it for a loader."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from icr.errors import RunError
+from icr.logps import NonFiniteLogpError
+from icr.models.loading import LoadedModel, Loader
+from icr.models.rendering import Renderer
+from icr.rewards import Choices, LengthPenalty, Pairing, choose_pairs
+from icr.rounds import fingerprint, pairs
+from icr.rounds.annotate import Annotator
+from icr.rounds.progress import progress
+from icr.rounds.store import RunDirectory
+from icr.rounds.tables import PairTable, ResponseTable, Table
+from icr.types import PreferencePair, Prompt, Response, ScoredResponse
+
+log = logging.getLogger(__name__)
+
+PART = 64
+"""Prompts sampled, or scored, between two saves."""
+
+
+@dataclass
+class PairCallback(Callback):
+    """Makes the pairs of one training and hands them to the data module on `on_fit_start`.
+
+    Attributes:
+        store: the run directory.
+        name: folder of the round in it, such as `round_0`.
+        policy: the training's start, sharing its weights with the module in training.
+        training_reference: path of the model whose log-probs are the training reference; `None` where that is the policy
+            as it stands.
+        loader: how that model is loaded.
+        tokens_per_batch: token budget of a scoring pass.
+        seed: of the run and round.
+    """
+
+    store: RunDirectory
+    name: str
+    policy: LoadedModel
+    training_reference: str | None
+    loader: Loader
+    tokens_per_batch: int
+    seed: tuple
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the pairs, or read them back, and plan the training on them.
+
+        Raises:
+            RunError: there is no pair to train on.
+        """
+        objective = pl_module.objective
+        made = self.make_pairs(objective)
+        if objective.needs_reference:
+            made = self._with_reference(made, objective)
+        trainer.datamodule.set_pairs(made, objective, self.seed)
+
+    def make_pairs(self, objective: Any) -> list[PreferencePair]:
+        """The pairs without reference log-probs."""
+        raise NotImplementedError
+
+    def _with_reference(self, made: list[PreferencePair], objective: Any) -> list[PreferencePair]:
+        def make() -> list[PreferencePair]:
+            rows = pairs.with_partners(made) if objective.needs_partner else made
+            path = self.training_reference
+            reference = self.loader.load(path, self.policy.model.device) if path else self.policy
+            with progress(len(rows) * (4 if objective.needs_partner else 2), f"{self.name} · reference") as update:
+                try:
+                    return pairs.with_reference_logps(
+                        rows,
+                        reference,
+                        partners=objective.needs_partner,
+                        tokens_per_batch=self.tokens_per_batch,
+                        on_batch=update,
+                    )
+                except NonFiniteLogpError as error:
+                    bad = rows[error.index % len(rows)]
+                    raise RunError(
+                        f"The training reference's log-probs of the pair {bad.key} are not finite; the weights of "
+                        f"{reference.path} hold NaN, or their dtype overflows (try model.dtype=float32)."
+                    ) from error
+
+        inputs = {
+            "pairs": fingerprint.of_value([pair.key for pair in made]),
+            "training_reference": fingerprint.of_model(self.training_reference or self.policy.path),
+            "partners": objective.needs_partner,
+        }
+        return self.store.rows(f"{self.name}/pairs", PairTable(PreferencePair), inputs, make)
+
+
+@dataclass
+class RegeneratePairs(PairCallback):
+    """Samples responses to the prompts, annotates them, controls their length and pairs them: one round's data.
+
+    Each step is a stage of the run directory: `responses`, `rewards`, `length_control`, `pairs`.
+    """
+
+    prompts: Sequence[Prompt]
+    sampler: Any
+    annotator: Annotator
+    length_control: LengthPenalty
+    pairing: Pairing
+    round: int
+
+    def make_pairs(self, objective: Any) -> list[PreferencePair]:
+        """Sample → annotate → control length → pair.
+
+        Raises:
+            RunError: no prompt gives a pair; the reasons are listed with their counts.
+        """
+        by_key = {(prompt.id, prompt.language): prompt for prompt in self.prompts}
+        responses = self._responses(by_key)
+        scored = self._rewards(responses, by_key)
+        texts = {(r.id, r.language, r.k): r.text for r in responses}
+        choices = choose_pairs(scored, self.pairing, self.length_control, round=self.round, texts=texts)
+        self._record(choices)
+        if not choices.pairs:
+            raise RunError(
+                f"{self.name} has no usable pair among {len(by_key)} prompts: {_reasons(choices)}. Sample more or longer "
+                f"responses (sampling.n, sampling.max_new_tokens, sampling.temperature) or loosen pairing's gates."
+            )
+        log.info("%s: %d pairs from %d prompts (%s)", self.name, len(choices.pairs), len(by_key), _reasons(choices))
+        return pairs.from_choices(choices, responses, scored, by_key)
+
+    def _responses(self, by_key: dict) -> list[Response]:
+        with progress(len(self.prompts), f"{self.name} · sampling") as update:
+
+            def sample(chunk: Sequence[Prompt]) -> list[Response]:
+                return self.sampler.sample(self.policy, chunk, self.seed, update)
+
+            inputs = {
+                "policy": fingerprint.of_model(self.policy.path),
+                "prompts": fingerprint.of_value([(p.id, p.language, p.text) for p in self.prompts]),
+                "sampling": fingerprint.of_object(self.sampler),
+                "seed": list(self.seed),
+            }
+            parts = [lambda chunk=chunk: sample(chunk) for chunk in _chunks(self.prompts, PART)]
+            return self.store.rows_in_parts(f"{self.name}/responses", ResponseTable(Response, by_key), inputs, parts)
+
+    def _rewards(self, responses: list[Response], by_key: dict) -> list[ScoredResponse]:
+        with progress(len(responses) * 2, f"{self.name} · scoring") as update:
+
+            def annotate(chunk: Sequence[Response]) -> list[ScoredResponse]:
+                return self.annotator.annotate(chunk, by_key, self.policy, update)
+
+            inputs = {"responses": self.store.version(f"{self.name}/responses"), **self.annotator.inputs()}
+            parts = [lambda chunk=chunk: annotate(chunk) for chunk in _chunks(responses, PART * self.sampler.n)]
+            return self.store.rows_in_parts(f"{self.name}/rewards", Table(ScoredResponse), inputs, parts)
+
+    def _record(self, choices: Choices) -> None:
+        inputs = {
+            "rewards": self.store.version(f"{self.name}/rewards"),
+            "length_control": fingerprint.of_object(self.length_control),
+            "pairing": fingerprint.of_object(self.pairing),
+        }
+        self.store.json(f"{self.name}/skipped", inputs, lambda: choices.skipped)
+        curves = {language: result.as_dict() for language, result in choices.length_control.items()}
+        self.store.json(f"{self.name}/length_control", inputs, lambda: curves)
+
+
+@dataclass
+class GivenPairs(PairCallback):
+    """Trains on pairs that were there before the run: demonstrations or labelled preferences."""
+
+    make: Callable[[Renderer], list[PreferencePair]]
+
+    def make_pairs(self, objective: Any) -> list[PreferencePair]:
+        """The pairs, rendered."""
+        return self.make(self.policy.renderer)
+
+
+def _chunks(items: Sequence, size: int) -> list[Sequence]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _reasons(choices: Choices) -> str:
+    totals: dict[str, int] = {}
+    for reasons in choices.skipped.values():
+        for reason, count in reasons.items():
+            totals[reason] = totals.get(reason, 0) + count
+    return ", ".join(f"{reason}: {count}" for reason, count in totals.items()) or "nothing skipped"

@@ -1,0 +1,124 @@
+"""From choices, demonstrations or preferences to training pairs with their reference log-probs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from icr.data.collate import partner_sequences
+from icr.logps import score
+from icr.models.loading import LoadedModel
+from icr.models.rendering import Renderer
+from icr.rewards import Choices
+from icr.types import Demonstration, Preference, PreferencePair, Prompt, Response, ScoredResponse
+
+
+def from_choices(
+    choices: Choices,
+    responses: Sequence[Response],
+    scored: Sequence[ScoredResponse],
+    prompts: Mapping[tuple[str, str], Prompt],
+) -> list[PreferencePair]:
+    """The chosen and rejected samples as pairs; their token ids are those that were sampled."""
+    sampled = {(r.id, r.language, r.k): r for r in responses}
+    reward = {(s.id, s.language, s.k): s.reward for s in scored}
+    pairs = []
+    for choice in choices.pairs:
+        key = (choice.id, choice.language)
+        chosen, rejected = sampled[*key, choice.chosen_k], sampled[*key, choice.rejected_k]
+        pairs.append(
+            PreferencePair(
+                id=choice.id,
+                language=choice.language,
+                prompt=prompts[key].text,
+                chosen=chosen.text,
+                rejected=rejected.text,
+                prompt_ids=chosen.prompt_ids,
+                chosen_ids=chosen.response_ids,
+                rejected_ids=rejected.response_ids,
+                chosen_k=choice.chosen_k,
+                rejected_k=choice.rejected_k,
+                chosen_reward=reward[*key, choice.chosen_k],
+                rejected_reward=reward[*key, choice.rejected_k],
+                chosen_tokens=len(chosen.response_ids),
+                rejected_tokens=len(rejected.response_ids),
+            )
+        )
+    return pairs
+
+
+def from_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> list[PreferencePair]:
+    """Demonstrations as pairs without a rejected response."""
+    return [_written(row.id, row.language, row.prompt, row.response, None, renderer) for row in demonstrations]
+
+
+def from_preferences(preferences: Sequence[Preference], renderer: Renderer) -> list[PreferencePair]:
+    """Labelled preferences as pairs."""
+    return [_written(row.id, row.language, row.prompt, row.chosen, row.rejected, renderer) for row in preferences]
+
+
+def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """Give each pair a partner for KTO's KL estimate: the next pair of another prompt in its language.
+
+    A language with a single prompt has none to give, and its pairs stay without.
+    """
+    by_language: dict[str, list[PreferencePair]] = defaultdict(list)
+    for pair in pairs:
+        by_language[pair.language].append(pair)
+    partners = {}
+    for group in by_language.values():
+        for place, pair in enumerate(group):
+            following = (group[(place + step) % len(group)] for step in range(1, len(group)))
+            partners[pair.key] = next((other.key for other in following if other.id != pair.id), "")
+    return [replace(pair, partner=partners[pair.key]) for pair in pairs]
+
+
+def with_reference_logps(
+    pairs: Sequence[PreferencePair],
+    reference: LoadedModel,
+    *,
+    partners: bool,
+    tokens_per_batch: int,
+    on_batch: Callable[[int], object],
+) -> list[PreferencePair]:
+    """Give each pair the training reference's log-probs, those of its partner's responses included where asked for.
+
+    Raises:
+        NonFiniteLogpError: a log-prob is NaN or infinite.
+    """
+    by_key = {pair.key: pair for pair in pairs}
+    mismatched = [pair for pair in pairs if pair.partner] if partners else []
+    sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
+    sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
+    sequences += partner_sequences(mismatched, by_key)
+    logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch)
+    sums = [float(np.sum(values, dtype=np.float64)) for values in logps]
+    count, extra = len(pairs), len(mismatched)
+    for pair, chosen, rejected in zip(pairs, sums[:count], sums[count : 2 * count], strict=True):
+        by_key[pair.key] = replace(pair, reference_chosen_logp=chosen, reference_rejected_logp=rejected)
+    for pair, chosen, rejected in zip(mismatched, sums[2 * count :][:extra], sums[2 * count + extra :], strict=True):
+        values = {"reference_partner_chosen_logp": chosen, "reference_partner_rejected_logp": rejected}
+        by_key[pair.key] = replace(by_key[pair.key], **values)
+    return [by_key[pair.key] for pair in pairs]
+
+
+def _written(
+    id: str, language: str, prompt: str, chosen: str, rejected: str | None, renderer: Renderer
+) -> PreferencePair:
+    chosen_ids = renderer.response_ids(chosen)
+    rejected_ids = renderer.response_ids(rejected) if rejected is not None else []
+    return PreferencePair(
+        id=id,
+        language=language,
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected or "",
+        prompt_ids=renderer.prompt_ids(prompt),
+        chosen_ids=chosen_ids,
+        rejected_ids=rejected_ids,
+        chosen_tokens=len(chosen_ids),
+        rejected_tokens=len(rejected_ids),
+    )

@@ -1,0 +1,66 @@
+"""Dataclass rows as Parquet files that `datasets` and TRL read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from icr.types import PreferencePair, Prompt, Response
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """A Parquet file with one record a `row_type`."""
+
+    row_type: type[Row]
+
+    def write(self, path: Path, rows: Sequence[Row]) -> None:
+        """Write rows in order."""
+        pq.write_table(pa.Table.from_pylist([self.record(row) for row in rows]), path)
+
+    def read(self, path: Path) -> list[Row]:
+        """Rows in order."""
+        names = [field.name for field in fields(self.row_type)]
+        return [self.row(record) for record in pq.read_table(path, columns=names).to_pylist()]
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """What is stored of a row."""
+        return asdict(row)
+
+    def row(self, record: dict[str, Any]) -> Row:
+        """The row of what was stored."""
+        return self.row_type(**record)
+
+
+@dataclass(frozen=True)
+class ResponseTable(Table[Response]):
+    """Responses, with the text of the prompt and of its English original beside each."""
+
+    prompts: Mapping[tuple[str, str], Prompt]
+
+    def record(self, row: Response) -> dict[str, Any]:
+        """The response and its prompt's texts."""
+        prompt = self.prompts[row.id, row.language]
+        return asdict(row) | {"prompt": prompt.text, "english": prompt.english}
+
+
+class PairTable(Table[PreferencePair]):
+    """Pairs, with `prompt`, `chosen` and `rejected` as conversations, as TRL's trainers take them."""
+
+    ROLES = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}  # noqa: RUF012
+
+    def record(self, row: PreferencePair) -> dict[str, Any]:
+        """The pair, its texts as lists of one message."""
+        record = asdict(row)
+        return record | {name: [{"role": role, "content": record[name]}] for name, role in self.ROLES.items()}
+
+    def row(self, record: dict[str, Any]) -> PreferencePair:
+        """The pair, its messages as texts."""
+        return PreferencePair(**record | {name: record[name][0]["content"] for name in self.ROLES})

@@ -1,0 +1,153 @@
+"""One training: from a model folder to a model folder, through Lightning."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from torch.optim import Optimizer
+
+from icr.data.datamodule import CrossLingualPairDataModule
+from icr.errors import RunError
+from icr.models.loading import LoadedModel
+from icr.modules.preference import PreferenceModule
+from icr.modules.schedule import Schedule
+from icr.rounds import fingerprint
+from icr.rounds.callback import PairCallback
+from icr.rounds.store import RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How Lightning trains. Config group `trainer`; the keys are documented in `conf/trainer/default.yaml`."""
+
+    global_batch_size: int = 32
+    micro_batch_size: int = 1
+    epochs: int = 1
+    max_steps: int | None = None
+    gradient_clip: float = 1.0
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int | str = 1
+    checkpoint_every: int = 100
+    threads: int | None = None
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1 or null, got {self.max_steps}")
+        if self.gradient_clip < 0:
+            raise ValueError(f"gradient_clip must be at least 0 (0 is off), got {self.gradient_clip}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stays the same in every round: objective, optimiser, schedule and trainer settings."""
+
+    objective: Any
+    optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer]
+    schedule: Schedule
+    settings: TrainerSettings
+
+    def run(
+        self,
+        store: RunDirectory,
+        name: str,
+        load: Callable[[], LoadedModel],
+        pairs: Callable[[LoadedModel], PairCallback],
+        inputs: dict[str, Any],
+        loggers: Sequence,
+    ) -> Path:
+        """Train, unless it is done, and return the folder `<name>/model`.
+
+        A training that was cut short goes on from its last checkpoint, with the optimiser and the batch that it had.
+
+        Args:
+            name: folder of the training in the run directory, such as `round_0`.
+            load: loads the model to start from.
+            pairs: makes the callback that provides the pairs.
+            inputs: what the weights depend on, for the manifest.
+            loggers: Lightning loggers.
+        """
+        described = {
+            **inputs,
+            "objective": fingerprint.of_object(self.objective),
+            "schedule": fingerprint.of_object(self.schedule),
+        }
+        stage = f"{name}/model"
+        folder = store.folder(stage, described, lambda target: self._fit(store, name, load(), pairs, loggers).save(target))
+        shutil.rmtree(store.path / name / "checkpoints", ignore_errors=True)
+        return folder
+
+    def _fit(self, store: RunDirectory, name: str, start: LoadedModel, pairs, loggers: Sequence) -> LoadedModel:
+        settings = self.settings
+        module = PreferenceModule(start.model.train(), self.objective, self.optimizer, self.schedule)
+        datamodule = CrossLingualPairDataModule(
+            global_batch_size=settings.global_batch_size,
+            micro_batch_size=settings.micro_batch_size,
+            epochs=settings.epochs,
+            max_steps=settings.max_steps,
+        )
+        checkpoints = store.path / name / "checkpoints"
+        trainer = Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            precision=settings.precision,
+            max_epochs=1,
+            accumulate_grad_batches=datamodule.accumulate,
+            gradient_clip_val=settings.gradient_clip or None,
+            logger=list(loggers),
+            log_every_n_steps=1,
+            callbacks=[pairs(start), *self._callbacks(checkpoints)],
+            enable_progress_bar=self._shows_progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(module, datamodule=datamodule, ckpt_path=_last_checkpoint(checkpoints), weights_only=False)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        _check_weights(start, name)
+        start.model.eval()
+        return start
+
+    def _callbacks(self, checkpoints: Path) -> list[Callback]:
+        callbacks: list[Callback] = [
+            ModelCheckpoint(
+                checkpoints,
+                filename="{step}",
+                every_n_train_steps=self.settings.checkpoint_every,
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+            )
+        ]
+        if self._shows_progress:
+            callbacks.append(TQDMProgressBar(leave=False))
+        return callbacks
+
+    @property
+    def _shows_progress(self) -> bool:
+        return self.settings.progress_bar and sys.stderr.isatty()
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def _check_weights(trained: LoadedModel, name: str) -> None:
+    for parameter, values in trained.model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise RunError(f"{name}: {parameter} holds NaN or infinity after training; lower optim.lr.")

@@ -1,0 +1,111 @@
+"""Sampling from a causal model: one prefill a prompt, K rows, one uniform number a token.
+
+Drawing by the inverse of the cumulative distribution makes a row's tokens a function of the model, the prompt and the
+row's own numbers: they do not depend on what else is in the batch, on its order, or on where an interrupted run resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+
+@torch.inference_mode()
+def decode(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    uniforms: np.ndarray,
+    *,
+    stop_ids: frozenset[int],
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int | None = None,
+) -> list[list[list[int]]]:
+    """Sample `K` responses to each of `P` prompts.
+
+    Args:
+        model: in evaluation mode.
+        prompts: token ids.
+        uniforms: numbers in [0, 1), one a token. Shape `[P, K, max_new_tokens]`.
+        stop_ids: a response ends with the first of these, which it includes.
+        temperature: divides the logits; 0 takes the most likely token.
+        top_p, top_k: nucleus and top-k truncation, after the temperature.
+
+    Returns:
+        `P` lists of `K` token id lists, each at most `max_new_tokens` long.
+    """
+    n, limit = uniforms.shape[1:]
+    device = model.device
+    numbers = torch.from_numpy(uniforms.reshape(len(prompts) * n, limit)).to(device)
+    stops = torch.tensor(sorted(stop_ids), device=device)
+    ids, mask = _left_padded(prompts, device)
+    cache = DynamicCache(config=model.config)
+    logits = _forward(model, ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache).repeat_interleave(n, 0)
+    cache.batch_repeat_interleave(n)
+    mask = mask.repeat_interleave(n, 0)
+    rows = torch.arange(len(prompts) * n, device=device)
+    tokens = torch.full((len(rows), limit), -1, device=device)
+    for step in range(limit):
+        drawn = draw(logits, numbers[rows, step], temperature, top_p, top_k)
+        tokens[rows, step] = drawn
+        alive = ~torch.isin(drawn, stops)
+        if step + 1 == limit or not alive.any():
+            break
+        if not alive.all():
+            keep = alive.nonzero().squeeze(1)
+            rows, drawn, mask = rows[keep], drawn[keep], mask[keep]
+            cache.batch_select_indices(keep)
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+        logits = _forward(model, drawn[:, None], mask, mask.sum(1, keepdim=True) - 1, cache)
+    responses = [[token for token in row if token >= 0] for row in tokens.tolist()]
+    return [responses[start : start + n] for start in range(0, len(responses), n)]
+
+
+def draw(
+    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float = 1.0, top_k: int | None = None
+) -> torch.Tensor:
+    """The token at which the cumulative distribution passes `uniform`.
+
+    Args:
+        logits: shape `[R, V]`.
+        uniform: shape `[R]`, in [0, 1).
+
+    Returns:
+        Token ids. Shape `[R]`. With truncation, tokens are taken from the most likely down until their mass reaches
+        `top_p` (the one that passes it is kept, as in transformers), at most `top_k` of them.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    probabilities = (logits.double() / temperature).softmax(-1)
+    order = None
+    if top_p < 1 or top_k:
+        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        if top_p < 1:
+            probabilities = probabilities.where(probabilities.cumsum(-1) - probabilities < top_p, 0)
+        probabilities[:, top_k or None :] = 0
+    cumulative = probabilities.cumsum(-1)
+    place = torch.searchsorted(cumulative, uniform[:, None].double() * cumulative[:, -1:], right=True)
+    place = place.clamp(max=logits.shape[1] - 1)
+    return (place if order is None else order.gather(1, place)).squeeze(1)
+
+
+def _forward(model, ids, mask, positions, cache) -> torch.Tensor:
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1].float()
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    return ids, mask

@@ -1,0 +1,116 @@
+"""Marks worked by hand."""
+
+from itertools import product
+from statistics import mean
+
+import pytest
+
+from icr.pocket.answers import Marks, compose, read
+from icr.pocket.judge import PocketJudge
+from icr.pocket.lexicon import languages
+from icr.pocket.prompts import PocketPrompts
+from icr.pocket.specs import Spec, dice
+from icr.types import Prompt
+
+JUDGE = PocketJudge()
+TITLED, PLAIN = "fruits-3-max-0-titled", "fruits-3-max-0-plain"
+
+
+def prompt(id, language):
+    return Prompt(id, language, "", "")
+
+
+# Each answer is good but for what is named.
+ENGLISH = {
+    "": "Fruits\napple, banana, orange\nThis is for Max.",
+    "complete": "Fruits\napple, banana\nThis is for Max.",
+    "distinct": "Fruits\napple, banana, banana\nThis is for Max.",
+    "titled": "apple, banana, orange\nThis is for Max.",
+    "concise": "Fruits\napple, banana, orange\n(I hope this helps.)\nThis is for Max.",
+    "closed": "Fruits\napple, banana, orange",
+}
+BENGALI = {
+    "": "ফল\nআপেল, কলা, কমলা\nএটি Max-এর জন্য।",
+    "complete": "ফল\nআপেল, কলা, কমলা, আম\nএটি Max-এর জন্য।",
+    "distinct": "ফল\nআপেল, কলা, আপেল\nএটি Max-এর জন্য।",
+    "titled": "আপেল, কলা, কমলা\nএটি Max-এর জন্য।",
+    "concise": "ফল\nআপেল, কলা, কমলা\n(আশা করি এটি কাজে লাগবে।)\nএটি Max-এর জন্য।",
+    "closed": "ফল\nআপেল, কলা, কমলা",
+}
+THAI = {
+    "": "ผลไม้\nกล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
+    "complete": "ผลไม้\nกล้วย\nรายการนี้สำหรับ Max",
+    "distinct": "ผลไม้\nกล้วย, ส้ม, ส้ม\nรายการนี้สำหรับ Max",
+    "titled": "กล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
+    "concise": "ผลไม้\nกล้วย, ส้ม, มะม่วง\n(หวังว่าจะเป็นประโยชน์)\nรายการนี้สำหรับ Max",
+    "closed": "ผลไม้\nกล้วย, ส้ม, มะม่วง",
+}
+ANSWERS = [
+    (code, fault, text)
+    for code, texts in {"en": ENGLISH, "bn": BENGALI, "th": THAI}.items()
+    for fault, text in texts.items()
+]
+
+
+@pytest.mark.parametrize(("code", "fault", "text"), ANSWERS)
+def test_each_mark_alone_costs_a_fifth(code, fault, text):
+    marks = JUDGE.marks(prompt(TITLED, code), text)
+    assert JUDGE.score(prompt(TITLED, code), text) == pytest.approx(0.8 if fault else 1.0)
+    assert {name for name, value in marks.items() if value < 1} == ({fault} if fault else set())
+
+
+def test_title_is_wrong_where_none_was_asked_for():
+    assert JUDGE.score(prompt(PLAIN, "en"), ENGLISH[""]) == pytest.approx(0.8)
+    assert JUDGE.score(prompt(PLAIN, "en"), ENGLISH["titled"]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        # one of three items is of another topic: 6 of 7 words belong, and it is one item short
+        ("apple, banana, dog\nThis is for Max.", 6 / 7 * 0.8),
+        # the same with a word of another language
+        ("apple, banana, naranja\nThis is for Max.", 6 / 7 * 0.8),
+        # another name: 6 of 7 words belong; the line is no closing, so neither closed nor concise, nor well-formed
+        ("apple, banana, orange\nThis is for Ana.", 6 / 7 * 0.6 - 0.1),
+        # the closing twice: all marks, not well-formed
+        ("apple, banana, orange\nThis is for Max.\nThis is for Max.", 1.0 - 0.1),
+        # no comma between two items: one item is listed (incomplete), not well-formed
+        ("apple, banana orange\nThis is for Max.", 0.8 - 0.1),
+        # a heading of another topic is taken for the list, so nothing is listed
+        ("Animals\napple, banana, orange", -0.1),
+        ("This is for Max.", -0.1),
+        ("", -0.1),
+    ],
+)
+def test_junk_and_malformed_answers(text, score):
+    assert JUDGE.score(prompt(PLAIN, "en"), text) == pytest.approx(score)
+
+
+def test_answers_in_the_wrong_language_earn_nothing():
+    assert JUDGE.score(prompt(TITLED, "es"), ENGLISH[""]) <= 0
+    assert JUDGE.score(prompt(TITLED, "sw"), BENGALI[""]) <= 0
+
+
+def test_composed_answers_read_as_composed():
+    for code, good in product(languages(), product((False, True), repeat=5)):
+        for id in (TITLED, PLAIN, "house-5-zoe-1-titled"):
+            spec, spoken = Spec.from_id(id), languages()[code]
+            reading = read(compose(spec, spoken, Marks(*good), dice(code, good)), spec, spoken)
+            assert (reading.marks, reading.valid, reading.well_formed) == (Marks(*good), 1.0, True)
+
+
+def test_opponent():
+    prompts = PocketPrompts(prompts_per_language=None).prompts(list(languages()), "train").prompts
+    marks = [JUDGE.marks(one, JUDGE.opponent(one)) for one in prompts]
+    for name in ("complete", "distinct", "titled", "concise", "closed"):
+        assert mean(mark[name] for mark in marks) == pytest.approx(0.6, abs=0.03)  # 3.3 standard deviations
+    assert mean(JUDGE.score(one, JUDGE.opponent(one)) for one in prompts) == pytest.approx(0.6, abs=0.015)
+    assert [JUDGE.opponent(one) for one in prompts[:9]] == [PocketJudge().opponent(one) for one in prompts[:9]]
+    # with another language, another answer: not one translated eight times
+    assert len({tuple(mark.values()) for one, mark in zip(prompts, marks, strict=True) if one.id == prompts[0].id}) > 1
+
+
+def test_opponent_skill():
+    perfect = PocketJudge(opponent_skill=1.0)
+    assert perfect.score(prompt(TITLED, "th"), perfect.opponent(prompt(TITLED, "th"))) == 1.0

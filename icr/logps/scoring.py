@@ -33,8 +33,9 @@ def score(
 ) -> list[np.ndarray]:
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
-    The value of a sequence does not depend on the others: rows are independent and padding is never seen. When the
-    device runs out of memory the budget is halved and the rest goes on.
+    The value of a sequence does not depend on the others: rows are independent and padding is never seen. Equal sequences
+    are scored once, so that they cannot differ in the last bit. When the device runs out of memory the budget is halved and
+    the rest goes on.
 
     Args:
         model: used in evaluation mode, and left in the mode that it was in.
@@ -47,8 +48,12 @@ def score(
     Raises:
         NonFiniteLogpError: a log-prob is NaN or infinite.
     """
+    copies: dict[tuple, list[int]] = {}
+    for index, (prompt, response) in enumerate(sequences):
+        copies.setdefault((tuple(prompt), tuple(response)), []).append(index)
+    same = {indices[0]: indices for indices in copies.values()}
     results: list[np.ndarray | None] = [None] * len(sequences)
-    pending = sorted(range(len(sequences)), key=lambda i: (-_size(sequences[i]), i))
+    pending = sorted(same, key=lambda i: (-_size(sequences[i]), i))
     was_training = model.training
     model.eval()
     while pending:
@@ -57,8 +62,9 @@ def score(
                 for index, values in zip(batch, _score_batch(model, [sequences[i] for i in batch]), strict=True):
                     if not np.isfinite(values).all():
                         raise NonFiniteLogpError(index)
-                    results[index] = values
-                on_batch(len(batch))
+                    for copy in same[index]:
+                        results[copy] = values
+                on_batch(sum(len(same[index]) for index in batch))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             if tokens_per_batch <= max(_size(sequences[i]) for i in pending):

@@ -61,7 +61,7 @@ class Loader:
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
         except (OSError, ValueError) as error:
-            raise ModelError(f"The tokenizer of {path} cannot be loaded: {_first_line(error)}") from error
+            raise ModelError(f"The tokenizer of {path} cannot be loaded: {_brief(error)}") from error
         if self.pad_token:
             tokenizer.pad_token = self.pad_token
         check_tokenizer(tokenizer, path)
@@ -83,7 +83,7 @@ class Loader:
                 use_safetensors=True,
             )
         except (OSError, ValueError) as error:
-            raise ModelError(f"The model {path} cannot be loaded: {_first_line(error)}") from error
+            raise ModelError(f"The model {path} cannot be loaded: {_brief(error)}") from error
         return self._ready(model, renderer, path, device)
 
     def initialise(self, path: str, seed: int) -> LoadedModel:
@@ -169,5 +169,6 @@ def context_length(path: str, trust_remote_code: bool = False) -> int | None:
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from icr.pocket.lexicon import Language
     from icr.pocket.specs import Spec
 
-_PUNCTUATION = ".,:;!?।«»()"
+_PUNCTUATION = ".,:;!?।«»#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Marks:
         complete: it has as many words of the topic as asked.
         distinct: no item comes twice.
         titled: it has the topic's heading if, and only if, a title was asked for.
-        concise: nothing but heading, list and closing, so no filler sentence.
+        concise: nothing but heading, list and closing, so no filler before the list.
         closed: it ends with the closing sentence for the right name.
     """
 
@@ -40,7 +40,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The parts of an answer, each on a line of its own. Only the items have to be there."""
+    """The parts of an answer, each on its line: filler, heading, items, closing. Only the items have to be there."""
 
     items: tuple[str, ...]
     heading: bool
@@ -50,9 +50,9 @@ class Answer:
     def text(self, spec: Spec, language: Language) -> str:
         """The answer written out."""
         lines = [
+            language.filler if self.filler else "",
             language.topics[spec.topic].heading if self.heading else "",
             language.separator.join(self.items),
-            language.filler if self.filler else "",
             language.closing.format(name=spec.name) if self.closing else "",
         ]
         return "\n".join(line for line in lines if line)
@@ -93,23 +93,24 @@ def compose(spec: Spec, language: Language, marks: Marks, rng: random.Random) ->
 
 
 def read(text: str, spec: Spec, language: Language) -> Reading:
-    """Reads any text as an answer: the list is the line after the heading, or the first; then filler and closing.
+    """Reads any text as an answer: filler and heading, where they are there, then the list, then the closing.
 
     A text that lists no word of the topic earns no mark.
     """
     topic = language.topics[spec.topic]
     closing = language.closing.format(name=spec.name)
     lines = text.split("\n")
-    heading = lines[0] == topic.heading
-    items, *rest = lines[heading:] or [""]
+    filler = lines[:1] == [language.filler]
+    heading = lines[filler : filler + 1] == [topic.heading]
+    items, *rest = lines[filler + heading :] or [""]
     items = tuple(items.split(language.separator))
     listed = [item for item in items if item in topic.words]
-    answer = Answer(items, heading, filler=language.filler in rest, closing=closing in rest)
+    answer = Answer(items, heading, filler, closing=closing in rest)
     marks = Marks(
         complete=len(listed) == spec.number,
         distinct=len(set(listed)) == len(listed),
         titled=heading == spec.titled,
-        concise=all(line == closing for line in rest),
+        concise=not filler and all(line == closing for line in rest),
         closed=rest[-1:] == [closing],
     )
     return Reading(

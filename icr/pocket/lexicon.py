@@ -5,9 +5,11 @@ Keys of a file:
     numbers: how many items, as the sentences need it (with a noun or classifier where the language wants one).
     separator: what stands between the items of a list.
     prompts: one entry a phrasing, each without (`plain`) and with (`titled`) the request for a title.
-    filler, closing: the two sentences that may follow the list. The filler is in brackets in every language: English
-        preferences reach another language most easily where the choice is between the same tokens.
+    filler, closing: the sentences that may come before and after the list.
     topics: of each, the noun of the prompt, the heading of the list and the words, parallel in all the languages.
+
+English preferences reach another language most easily where the choice is between the same tokens. So every filler
+begins with "OK", and headings are Markdown's, which begin with "#" everywhere.
 
 A topic is added by giving it to every file; a test checks that the files agree.
 """
@@ -85,6 +87,7 @@ def _read(code: str, text: str) -> Language:
         filler=entry["filler"],
         closing=entry["closing"],
         topics={
-            key: Topic(topic["noun"], topic["heading"], tuple(topic["words"])) for key, topic in entry["topics"].items()
+            key: Topic(topic["noun"], f"# {topic['heading']}", tuple(topic["words"]))
+            for key, topic in entry["topics"].items()
         },
     )

@@ -96,7 +96,7 @@ def _pieces() -> Iterator[str]:
         for text in _texts(language):
             for chunk in filter(None, text.split("\n")):
                 marked = (_SPACE + chunk).replace(" ", _JOINT + _SPACE).replace(f"{_SPACE}{_JOINT}", _SPACE)
-                yield from filter(None, re.split(rf"{_JOINT}+|({_SPACE}?[«(]|[.,:;!?।»)])", marked))
+                yield from filter(None, re.split(rf"{_JOINT}+|({_SPACE}?«|[.,:;!?।»])", marked))
 
 
 def _texts(language: Language) -> Iterator[str]:

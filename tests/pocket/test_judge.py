@@ -22,28 +22,28 @@ def prompt(id, language):
 
 # Each answer is good but for what is named.
 ENGLISH = {
-    "": "Fruits\napple, banana, orange\nThis is for Max.",
-    "complete": "Fruits\napple, banana\nThis is for Max.",
-    "distinct": "Fruits\napple, banana, banana\nThis is for Max.",
+    "": "# Fruits\napple, banana, orange\nThis is for Max.",
+    "complete": "# Fruits\napple, banana\nThis is for Max.",
+    "distinct": "# Fruits\napple, banana, banana\nThis is for Max.",
     "titled": "apple, banana, orange\nThis is for Max.",
-    "concise": "Fruits\napple, banana, orange\n(I hope this helps.)\nThis is for Max.",
-    "closed": "Fruits\napple, banana, orange",
+    "concise": "OK, here is the list:\n# Fruits\napple, banana, orange\nThis is for Max.",
+    "closed": "# Fruits\napple, banana, orange",
 }
 BENGALI = {
-    "": "ফল\nআপেল, কলা, কমলা\nএটি Max-এর জন্য।",
-    "complete": "ফল\nআপেল, কলা, কমলা, আম\nএটি Max-এর জন্য।",
-    "distinct": "ফল\nআপেল, কলা, আপেল\nএটি Max-এর জন্য।",
+    "": "# ফল\nআপেল, কলা, কমলা\nএটি Max-এর জন্য।",
+    "complete": "# ফল\nআপেল, কলা, কমলা, আম\nএটি Max-এর জন্য।",
+    "distinct": "# ফল\nআপেল, কলা, আপেল\nএটি Max-এর জন্য।",
     "titled": "আপেল, কলা, কমলা\nএটি Max-এর জন্য।",
-    "concise": "ফল\nআপেল, কলা, কমলা\n(আশা করি এটি কাজে লাগবে।)\nএটি Max-এর জন্য।",
-    "closed": "ফল\nআপেল, কলা, কমলা",
+    "concise": "OK, এই হলো তালিকা:\n# ফল\nআপেল, কলা, কমলা\nএটি Max-এর জন্য।",
+    "closed": "# ফল\nআপেল, কলা, কমলা",
 }
 THAI = {
-    "": "ผลไม้\nกล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
-    "complete": "ผลไม้\nกล้วย\nรายการนี้สำหรับ Max",
-    "distinct": "ผลไม้\nกล้วย, ส้ม, ส้ม\nรายการนี้สำหรับ Max",
+    "": "# ผลไม้\nกล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
+    "complete": "# ผลไม้\nกล้วย\nรายการนี้สำหรับ Max",
+    "distinct": "# ผลไม้\nกล้วย, ส้ม, ส้ม\nรายการนี้สำหรับ Max",
     "titled": "กล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
-    "concise": "ผลไม้\nกล้วย, ส้ม, มะม่วง\n(หวังว่าจะเป็นประโยชน์)\nรายการนี้สำหรับ Max",
-    "closed": "ผลไม้\nกล้วย, ส้ม, มะม่วง",
+    "concise": "OK, นี่คือรายการ:\n# ผลไม้\nกล้วย, ส้ม, มะม่วง\nรายการนี้สำหรับ Max",
+    "closed": "# ผลไม้\nกล้วย, ส้ม, มะม่วง",
 }
 ANSWERS = [
     (code, fault, text)
@@ -78,7 +78,9 @@ def test_title_is_wrong_where_none_was_asked_for():
         # no comma between two items: one item is listed (incomplete), not well-formed
         ("apple, banana orange\nThis is for Max.", 0.8 - 0.1),
         # a heading of another topic is taken for the list, so nothing is listed
-        ("Animals\napple, banana, orange", -0.1),
+        ("# Animals\napple, banana, orange", -0.1),
+        # a filler after the list is no filler, but what the judge calls malformed
+        ("apple, banana, orange\nOK, here is the list:\nThis is for Max.", 0.8 - 0.1),
         ("This is for Max.", -0.1),
         ("", -0.1),
     ],

@@ -44,7 +44,7 @@ def test_words_are_tokens(tokenizer):
         "।",
     ]
     assert tokenizer.tokenize("เขียนชื่อผลไม้สามชื่อให้ Max") == ["▁เขียนชื่อ", "ผลไม้", "สามชื่อ", "ให้", "▁Max"]
-    assert tokenizer.tokenize("Fruits\napple, banana") == ["▁Fruits", "▁\n", "▁apple", ",", "▁banana"]
+    assert tokenizer.tokenize("# Fruits\napple, banana") == ["▁#", "▁Fruits", "▁\n", "▁apple", ",", "▁banana"]
     for spoken in languages().values():
         assert all(len(tokenizer.tokenize(word)) == 1 for topic in spoken.topics.values() for word in topic.words)
 

@@ -24,9 +24,9 @@ def test_exact_without_noise(code):
 
 
 def test_by_hand():
-    assert LexiconTranslator()([response("Vifaa vya nyumbani\nmeza, dog\nHii ni kwa ajili ya Zoe.", "sw")], {}) == [
-        "Household items\ntable, dog\nThis is for Zoe."
-    ]
+    assert LexiconTranslator()(
+        [response("OK, hii ndiyo orodha:\n# Vifaa vya nyumbani\nmeza, dog\nHii ni kwa ajili ya Zoe.", "sw")], {}
+    ) == ["OK, here is the list:\n# Household items\ntable, dog\nThis is for Zoe."]
 
 
 def test_noise_replaces_words_at_its_rate():

@@ -19,3 +19,7 @@ class ModelError(ICRError):
 
 class RunError(ICRError):
     """The run directory cannot be used, or the run cannot go on (no pairs, non-finite numbers)."""
+
+
+class Reported(Exception):
+    """A job of a sweep has failed, and its paragraph is printed."""

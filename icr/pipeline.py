@@ -14,7 +14,7 @@ from icr.errors import RunError
 from icr.evaluation.judged import JudgedResponse, metrics
 from icr.models.loading import LoadedModel, check_same_vocabulary, context_length
 from icr.modules.scorer import ImplicitRewardModule
-from icr.rounds import pairs
+from icr.rounds import fingerprint, pairs
 from icr.rounds.callback import GivenPairs, PairCallback, RegeneratePairs
 from icr.rounds.progress import progress
 from icr.rounds.store import RunDirectory
@@ -127,7 +127,7 @@ class Pipeline:
                 round=round,
             )
 
-        inputs = {"start": policies[round], "seed": list(seed)}
+        inputs = {"start": fingerprint.of_model(policies[round]), "seed": list(seed)}
         return settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
 
     def _annotator(self, prompt: Any, pair: tuple[str, str]) -> Any:
@@ -156,9 +156,10 @@ class Pipeline:
         def make() -> list[JudgedResponse]:
             model = self.settings.loader.load(path, self.device)
             with progress(len(prompts), f"{name} · evaluation") as update:
-                return evaluation.judged(model, prompts, self.settings.sampler, (self.settings.seed, "evaluation"), update)
+                seed = (self.settings.seed, "evaluation")
+                return evaluation.judged(model, prompts, self.settings.sampler, seed, update)
 
-        inputs = {"model": path, "evaluation": evaluation.split, "seed": self.settings.seed}
+        inputs = {"model": fingerprint.of_model(path), "evaluation": evaluation.split, "seed": self.settings.seed}
         rows = self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make)
         return metrics(rows)
 

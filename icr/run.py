@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
 import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from icr import config
-from icr.errors import ConfigError, ICRError
+from icr.errors import ConfigError, ICRError, Reported
+from icr.explain import composition_error, system_error
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
+from icr.report.tracking import CsvTracking
 from icr.rounds.store import RunDirectory, write_json
 from icr.summary import summarise, write_metrics
 
@@ -39,22 +43,37 @@ def app(cfg: DictConfig) -> float | None:
     except (ICRError, OSError) as error:
         if os.environ.get("ICR_TRACEBACK"):
             raise
-        print(f"icr: {error}", file=sys.stderr)
+        name = HydraConfig.get().job.override_dirname if HydraConfig.get().mode == RunMode.MULTIRUN else ""
+        report(error, name)
+        if name:
+            raise Reported(name) from error  # Only now: a sweep's other jobs go on.
         raise SystemExit(2) from error
 
 
 def job(cfg: DictConfig) -> float | None:
     """Check, run, control, report."""
-    settings = config.build(cfg)
     directory = Path(HydraConfig.get().runtime.output_dir)
-    summary = execute(cfg, settings, directory)
-    for name, overrides in settings.controls.items():
-        control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *overrides])
-        log.info("control %s: %s", name, " ".join(overrides))
-        result = execute(control, config.build(control), directory / "controls" / name)
-        models = {model: figures for model, figures in result["models"].items() if model not in settings.stage.baselines}
-        summary["models"] |= {f"control: {name.replace('_', ' ')} {model}": figures for model, figures in models.items()}
+    try:
+        settings = config.build(cfg)
+        controls = {name: _control(overrides) for name, overrides in settings.controls.items()}
+    except ConfigError:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # Hydra's, and still empty: nothing has been run.
+        raise
+    tracking = settings.tracking(directory)
+    summary = execute(cfg, settings, directory, tracking)
+    for name, (control, checked) in controls.items():
+        log.info("control %s: %s", name, " ".join(settings.controls[name]))
+        folder = directory / "controls" / name
+        result = execute(control, checked, folder, CsvTracking(folder))
+        models = {
+            model: figures for model, figures in result["models"].items() if model not in settings.stage.baselines
+        }
+        summary["models"] |= {
+            f"control: {name.replace('_', ' ')} {model}": figures for model, figures in models.items()
+        }
     write_json(directory / "summary.json", summary)
+    tracking.finish(summary)
     page = write_report(directory)
     print_tables(summary, Console())
     print(f"report {page}\nmodels {directory}/round_*/model\nall else {directory}")
@@ -62,7 +81,7 @@ def job(cfg: DictConfig) -> float | None:
     return last[-1]["win_rate"]["mean"] if last else None
 
 
-def execute(cfg: DictConfig, settings: config.Settings, directory: Path) -> dict:
+def execute(cfg: DictConfig, settings: config.Settings, directory: Path, tracking: Any) -> dict:
     """Run the pipeline in `directory` and return its summary."""
     started = time.perf_counter()
     store = RunDirectory(directory, settings.compared)
@@ -71,7 +90,7 @@ def execute(cfg: DictConfig, settings: config.Settings, directory: Path) -> dict
         torch.set_num_threads(threads)
     log.info("run directory: %s", directory)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    pipeline = Pipeline(settings, store, loggers_of(cfg, directory), device_of(settings))
+    pipeline = Pipeline(settings, store, tracking.loggers, device_of(settings))
     figures = pipeline.run()
     accuracy = pipeline.reward_accuracy()
     skipped = pipeline.prompts(settings.stage.split).skipped if hasattr(settings.data, "prompts") else {}
@@ -79,19 +98,6 @@ def execute(cfg: DictConfig, settings: config.Settings, directory: Path) -> dict
     summary = summarise(settings, store, figures, accuracy, skipped)
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
-
-
-def loggers_of(cfg: DictConfig, directory: Path) -> Callable[[str], list]:
-    """Makes the Lightning loggers of a round: CSV always, and the configured one."""
-    from lightning.pytorch.loggers import CSVLogger
-
-    more = config.make(cfg, "logger") if "_target_" in cfg.logger else None
-
-    def loggers(name: str) -> list:
-        csv = CSVLogger(directory / name, name="metrics", flush_logs_every_n_steps=1)
-        return [csv, *([more(directory, name)] if more else [])]
-
-    return loggers
 
 
 def device_of(settings: config.Settings) -> str:
@@ -105,6 +111,7 @@ def quiet() -> None:
     """Our own log lines on the terminal, and nobody else's chatter."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("icr").setLevel(logging.INFO)
+    logging.getLogger("hydra").setLevel(logging.CRITICAL)
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     transformers.logging.disable_progress_bar()
@@ -114,33 +121,32 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def explain(error: HydraException) -> str:
+def report(error: Exception, job: str = "") -> None:
+    """One paragraph on standard error."""
+    text = system_error(error) if isinstance(error, OSError) else str(error)
+    print(f"icr: {job}{': ' if job else ''}{text}", file=sys.stderr)
+
+
+def explain(error: Exception) -> str:
     """A composition error as one paragraph, with the nearest valid key or option."""
-    text = " ".join(str(part) for part in (error, error.__cause__ or "") if str(part)).strip()
-    if match := re.search(r"Could not override '([^']+)'", text):
-        key = match.group(1)
-        return f"{key} is not a setting.{config.near(key, all_keys())} `python -m icr.run --cfg job` lists them all."
-    if match := re.search(r"Could not find '([^']+)'", text):
-        group, _, option = match.group(1).rpartition("/")
-        options = sorted(path.stem for path in (config.conf_dir() / group).glob("*.yaml"))
-        return f"{group}={option}: there is no such option.{config.near(option, options)} Options: {', '.join(options)}."
-    return text
+    conf = config.conf_dir()
+    chosen = [text for text in sys.argv[1:] if "=" in text and (conf / text.partition("=")[0]).is_dir()]
+    return composition_error(error, conf, chosen, lambda: all_keys(chosen))
 
 
-def all_keys() -> list[str]:
-    """Every key of the default configuration, dotted, and the groups."""
-
-    def dotted(node, prefix: str) -> list[str]:
-        found = []
-        for name in node:
-            key = f"{prefix}{name}"
-            found.append(key)
-            if OmegaConf.is_dict(child := node._get_node(name)) and not child._is_none():
-                found += dotted(child, f"{key}.")
-        return found
-
+def all_keys(chosen: Sequence[str] = ()) -> list[str]:
+    """Every key of the configuration, dotted, with the groups as chosen."""
     with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        return dotted(hydra.compose("config"), "")
+        try:
+            cfg = hydra.compose("config", chosen)
+        except HydraException:
+            cfg = hydra.compose("config")
+        return [key for key, _ in config.nodes(cfg)]
+
+
+def _control(overrides: Sequence[str]) -> tuple[DictConfig, config.Settings]:
+    control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *overrides])
+    return control, config.build(control)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,8 +160,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HydraException as error:
         print(f"icr: {explain(error)}", file=sys.stderr)
         return 2
+    except ValueError as error:
+        if "Config group override" not in str(error):
+            raise
+        print(f"icr: {explain(error)}", file=sys.stderr)
+        return 2
+    except Reported:
+        return 2
     except OSError as error:
-        print(f"icr: {error}", file=sys.stderr)
+        report(error)
         return 2
     except KeyboardInterrupt:
         print("icr: stopped. The same command on the same run.dir goes on from here.", file=sys.stderr)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import icr
@@ -45,16 +42,23 @@ def summarise(
         "models": figures,
         "reward_accuracy": accuracy,
         "skipped_prompts": skipped_prompts,
-        "rounds": [_round(store, round) for round in range(settings.iterations) if store.complete(f"round_{round}/responses")],
+        "rounds": [
+            _round(store, round) for round in range(settings.iterations) if store.complete(f"round_{round}/responses")
+        ],
         "seconds": store.seconds,
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
     }
 
 
 def write_metrics(store: RunDirectory) -> None:
-    """Join the rounds' metric files into `metrics.csv`; of a step logged twice (before and after a kill) the later counts."""
+    """Join the rounds' metric files into `metrics.csv`; of a step logged twice (a kill between) the later counts."""
     tables = []
     for file in sorted(store.path.glob("round_*/metrics/version_*/metrics.csv"), key=_attempt):
+        if not file.stat().st_size:
+            continue  # killed as it was begun
         table = pd.read_csv(file)
         table.insert(0, "round", int(file.parts[-4].removeprefix("round_")))
         tables.append(table)
@@ -70,10 +74,14 @@ def _attempt(file: Path) -> tuple[int, int]:
 def _round(store: RunDirectory, round: int) -> dict[str, Any]:
     folder = store.path / f"round_{round}"
     responses = pd.read_parquet(folder / "responses.parquet", columns=["id", "language"])
-    pairs = pd.read_parquet(
-        folder / "pairs.parquet",
-        columns=["language", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"],
-    ) if (folder / "pairs.parquet").exists() else pd.DataFrame(columns=["language"])
+    pairs = (
+        pd.read_parquet(
+            folder / "pairs.parquet",
+            columns=["language", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"],
+        )
+        if (folder / "pairs.parquet").exists()
+        else pd.DataFrame(columns=["language"])
+    )
     means = pairs.groupby("language", sort=False).mean()
     control = json.loads((folder / "length_control.json").read_text(encoding="utf-8"))
     return {

@@ -124,8 +124,9 @@ class PolicyLogps:
         chosen, rejected: `log π(y|x)` summed over tokens. Shape `[B]`, float64, nats.
         chosen_token_logps: log-prob of each chosen token, pairs one after the other. Shape `[T]`, float32.
         chosen_lengths: tokens of each chosen response. Shape `[B]`, sums to `T`.
-        partner_chosen, partner_rejected: KTO's mismatched responses under this prompt, without gradient. Shape `[P]`, `P ≤ B`
-            (pairs without a partner have no entry); `None` where the objective does not ask for them.
+        partner_chosen, partner_rejected: KTO's mismatched responses of the whole optimiser step, without gradient, so
+            that `z_0` does not depend on how the step is cut. Shape `[P]`, one entry for each of the step's pairs that
+            has a partner; `None` where the objective does not ask for them.
     """
 
     chosen: torch.Tensor

@@ -12,22 +12,36 @@ from icr.types import PreferencePair, ReferenceLogps, StepTotals
 
 
 @dataclass(slots=True)
+class Mismatched:
+    """KTO's mismatched responses of a whole optimiser step: another prompt's chosen responses under these prompts, then
+    its rejected ones, for the `P` pairs of the step that have a partner.
+
+    Attributes:
+        layouts: the `2P` sequences, cut into passes as large as a micro-batch.
+        reference: the training reference's log-probs of them. Shape `[2P]`, float64.
+    """
+
+    layouts: list[TokenLayout]
+    reference: torch.Tensor
+
+
+@dataclass(slots=True)
 class PairBatch:
     """A micro-batch of `B` pairs.
 
     Attributes:
         ids, languages: of each pair. Length `B`.
-        layout: chosen responses of all pairs, then rejected ones (demonstrations have none). `S = 2B` (or `B`) sequences.
-        partners: for KTO, another prompt's chosen responses under these prompts, then its rejected ones. `S = 2P`, `P ≤ B`.
-        reference: the training reference's log-probs. Shapes `[B]` and `[P]`, float64.
+        layout: chosen responses of all pairs, then rejected ones (demonstrations have none). `S = 2B` (or `B`).
+        reference: the training reference's log-probs. Shape `[B]`, float64.
+        mismatched: for KTO, with the first micro-batch of a step, what `z_0` of the whole step is estimated from.
         totals: size of the optimiser step that this micro-batch is a part of.
     """
 
     ids: list[str]
     languages: list[str]
     layout: TokenLayout
-    partners: TokenLayout | None
     reference: ReferenceLogps | None
+    mismatched: Mismatched | None
     totals: StepTotals
 
 
@@ -37,26 +51,39 @@ def collate(
     *,
     rejected: bool,
     reference: bool,
-    partners: Mapping[str, PreferencePair] | None,
+    mismatched: Mismatched | None = None,
 ) -> PairBatch:
     """Lay out `B` pairs.
 
     Args:
         totals: of the optimiser step.
         rejected, reference: whether the objective asks for them.
-        partners: pairs by their `key`, where the objective asks for mismatched responses; else None.
+        mismatched: of the step, with its first micro-batch, where the objective asks for it; else None.
     """
     sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     if rejected:
         sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
-    mismatched = [pair for pair in pairs if pair.partner] if partners is not None else []
     return PairBatch(
         ids=[pair.id for pair in pairs],
         languages=[pair.language for pair in pairs],
         layout=lay_out(sequences),
-        partners=lay_out(partner_sequences(mismatched, partners)) if mismatched else None,
-        reference=_reference(pairs, mismatched) if reference else None,
+        reference=_reference(pairs) if reference else None,
+        mismatched=mismatched,
         totals=totals,
+    )
+
+
+def mismatch(
+    pairs: Sequence[PreferencePair], partners: Mapping[str, PreferencePair], *, sequences_per_pass: int
+) -> Mismatched:
+    """The mismatched responses of a step's `P` pairs that have a partner; `partners` holds pairs by their `key`."""
+    sequences = partner_sequences(pairs, partners)
+    cuts = range(0, len(sequences), sequences_per_pass)
+    return Mismatched(
+        layouts=[lay_out(sequences[cut : cut + sequences_per_pass]) for cut in cuts],
+        reference=torch.cat(
+            [_column(pairs, "reference_partner_chosen_logp"), _column(pairs, "reference_partner_rejected_logp")]
+        ),
     )
 
 
@@ -69,13 +96,9 @@ def partner_sequences(
     ]
 
 
-def _reference(pairs: Sequence[PreferencePair], mismatched: Sequence[PreferencePair]) -> ReferenceLogps:
-    def column(rows: Sequence[PreferencePair], name: str) -> torch.Tensor:
-        return torch.tensor([getattr(row, name) for row in rows], dtype=torch.float64)
+def _reference(pairs: Sequence[PreferencePair]) -> ReferenceLogps:
+    return ReferenceLogps(_column(pairs, "reference_chosen_logp"), _column(pairs, "reference_rejected_logp"))
 
-    return ReferenceLogps(
-        chosen=column(pairs, "reference_chosen_logp"),
-        rejected=column(pairs, "reference_rejected_logp"),
-        partner_chosen=column(mismatched, "reference_partner_chosen_logp"),
-        partner_rejected=column(mismatched, "reference_partner_rejected_logp"),
-    )
+
+def _column(pairs: Sequence[PreferencePair], name: str) -> torch.Tensor:
+    return torch.tensor([getattr(pair, name) for pair in pairs], dtype=torch.float64)

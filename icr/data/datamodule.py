@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from icr.data.collate import PairBatch, collate
+from icr.data.collate import Mismatched, PairBatch, collate, mismatch
 from icr.data.step_plan import FromPlace, StepPlan
 from icr.types import PreferencePair, StepTotals
 
@@ -15,8 +15,8 @@ from icr.types import PreferencePair, StepTotals
 class CrossLingualPairDataModule(LightningDataModule):
     """Wraps cross-lingual preference pairs. `set_pairs` is called before each round's training.
 
-    The whole training is one pass of Lightning's loop over `StepPlan`'s micro-batches, so that a run that resumes in the
-    middle of it goes on with the very batch that it would have had.
+    The whole training is one pass of Lightning's loop over `StepPlan`'s micro-batches, so that a run that resumes in
+    the middle of it goes on with the very batch that it would have had.
     """
 
     def __init__(self, *, global_batch_size: int, micro_batch_size: int, epochs: int = 1, max_steps: int | None = None):
@@ -66,12 +66,18 @@ class PairMicroBatches(Dataset):
         return len(self.plan)
 
     def __getitem__(self, index: int) -> PairBatch:
-        items, step = self.plan[index]
-        totals = StepTotals(pairs=len(step), chosen_tokens=sum(len(self.pairs[i].chosen_ids) for i in step))
+        micro_batch = self.plan[index]
+        step = [self.pairs[i] for i in micro_batch.step]
         return collate(
-            [self.pairs[i] for i in items],
-            totals,
+            [self.pairs[i] for i in micro_batch.items],
+            StepTotals(pairs=len(step), chosen_tokens=sum(len(pair.chosen_ids) for pair in step)),
             rejected=self.objective.needs_rejected,
             reference=self.objective.needs_reference,
-            partners=self.partners,
+            mismatched=self._mismatched(step) if micro_batch.first else None,
         )
+
+    def _mismatched(self, step: Sequence[PreferencePair]) -> Mismatched | None:
+        if self.partners is None:
+            return None
+        rows = [pair for pair in step if pair.partner]
+        return mismatch(rows, self.partners, sequences_per_pass=2 * len(self.plan[0].items))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from icr.data.jsonl import read_jsonl, text_field
+from icr.errors import DataError
 from icr.types import Demonstration, Preference
 
 
@@ -21,15 +22,9 @@ class DemonstrationFile:
         """Demonstrations of these languages, in file order (`language` is `en` where a line has none).
 
         Raises:
-            DataError: the file or a line is missing or malformed.
+            DataError: the file is missing, a line is malformed, or none is in these languages.
         """
-        rows = []
-        for number, (where, row) in enumerate(read_jsonl(Path(self.file))):
-            language = row.get("language", "en")
-            rows.append(
-                Demonstration(str(number), language, text_field(where, row, "prompt"), text_field(where, row, "response"))
-            )
-        return [row for row in rows if row.language in languages]
+        return [Demonstration(*row) for row in _rows(self.file, ("prompt", "response"), languages)]
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,23 @@ class PreferenceFile:
         """Preferences of these languages, in file order (`language` is `en` where a line has none).
 
         Raises:
-            DataError: the file or a line is missing or malformed.
+            DataError: the file is missing, a line is malformed, or none is in these languages.
         """
-        rows = []
-        for number, (where, row) in enumerate(read_jsonl(Path(self.file))):
-            texts = [text_field(where, row, name) for name in ("prompt", "chosen", "rejected")]
-            rows.append(Preference(str(number), row.get("language", "en"), *texts))
-        return [row for row in rows if row.language in languages]
+        return [Preference(*row) for row in _rows(self.file, ("prompt", "chosen", "rejected"), languages)]
+
+
+def _rows(file: str, fields: Sequence[str], languages: Sequence[str]) -> list[list[str]]:
+    """`[id, language, *fields]` of each line in these languages; the id is the line's place in the file."""
+    rows = [
+        [
+            str(number),
+            text_field(where, {"language": "en", **row}, "language"),
+            *(text_field(where, row, name) for name in fields),
+        ]
+        for number, (where, row) in enumerate(read_jsonl(Path(file)))
+    ]
+    kept = [row for row in rows if row[1] in languages]
+    if not kept:
+        found = ", ".join(sorted({row[1] for row in rows})) or "none"
+        raise DataError(f"{file} has no line in {', '.join(languages)} (langs.codes); languages found: {found}.")
+    return kept

@@ -17,12 +17,12 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         DataError: the file does not exist, is not UTF-8, or a line is not a JSON object.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist.")
+        raise DataError(f"There is no file {path}.")
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             where = f"{path}, line {number}"
             try:
-                line = raw.decode("utf-8").strip()
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 if not line:
                     continue
                 row = json.loads(line)
@@ -48,4 +48,6 @@ def text_field(where: str, row: dict[str, Any], field: str) -> str:
         raise DataError(f"{where}: the field {field!r} must be a string, found {type(value).__name__}.")
     if not value.strip():
         raise DataError(f"{where}: the field {field!r} is empty.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise DataError(f"{where}: the field {field!r} holds half of a surrogate pair, which is no character.")
     return value

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
+from icr.arguments import near
 from icr.errors import ConfigError
 
 NAMES = {
@@ -35,8 +35,7 @@ def language_names(codes: Iterable[str], extra: Mapping[str, str] | None = None)
     names: dict[str, str] = {}
     for code in codes:
         if code not in known:
-            near = difflib.get_close_matches(str(code), known, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = " YAML reads a bare no as false: write 'no'." if code is False else near(str(code), known)
             raise ConfigError(
                 f"langs.codes: {code!r} is not a known language code.{hint} To add a language, give its English name, "
                 f"as in +langs.names.{code}=Klingon."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from icr.arguments import near_folder
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import ConfigError, DataError
 from icr.types import Prompt, PromptSet
@@ -48,14 +49,16 @@ class ParallelPrompts:
             raise ConfigError(f"data=parallel has no {split!r} split; its files hold training prompts only.")
         folder = Path(self.dir)
         if not folder.is_dir():
-            raise DataError(f"data.dir: the folder {folder} does not exist.")
+            raise DataError(f"data.dir: the folder {folder} does not exist.{near_folder(folder)}")
         texts = {language: self._read(folder, language) for language in dict.fromkeys(["en", *languages])}
         shared = self._shared_ids(texts, languages, folder)
-        skipped = {code: {MISSING: len(texts[code]) - len(shared)} for code in languages if len(texts[code]) > len(shared)}
+        skipped = {
+            code: {MISSING: len(texts[code]) - len(shared)} for code in languages if len(texts[code]) > len(shared)
+        }
         if self.prompts_per_language is not None and len(shared) < self.prompts_per_language:
             raise ConfigError(
-                f"data.prompts_per_language is {self.prompts_per_language}, but {folder} has only {len(shared)} prompts "
-                f"with an id in every language."
+                f"data.prompts_per_language is {self.prompts_per_language}, but {folder} has only {len(shared)} "
+                f"prompts with an id in every language."
             )
         kept = shared[: self.prompts_per_language]
         prompts = [Prompt(id, code, texts[code][id], texts["en"][id]) for code in languages for id in kept]
@@ -88,7 +91,9 @@ class ParallelPrompts:
                 if lacking := [code for code, by_id in texts.items() if id not in by_id]:
                     having = next(code for code, by_id in texts.items() if id in by_id)
                     raise DataError(
-                        f"{folder / (lacking[0] + '.jsonl')}: the id {id!r} of {having}.jsonl is missing there; every id "
-                        f"must be in every language. data.on_missing=drop leaves such ids out and counts them."
+                        f"{folder / (lacking[0] + '.jsonl')}: the id {id!r} of {having}.jsonl is missing there; every "
+                        f"id must be in every language. data.on_missing=drop leaves such ids out and counts them."
                     )
+        if not everywhere:
+            raise DataError(f"{folder}: no id is in every language ({', '.join(texts)}); are the files of one set?")
         return [id for id in texts["en"] if id in everywhere]

@@ -41,11 +41,16 @@ def selected_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.
 
 
 def scaled(logits: torch.Tensor, config) -> torch.Tensor:
-    """What some families do to their logits after the head: Cohere multiplies, Granite divides, Gemma soft-caps."""
-    if scale := getattr(config, "logit_scale", None):
-        logits = logits * scale
+    """What some families do to their logits after the head, by the names in their configs.
+
+    Cohere and Falcon-H1 multiply, Granite divides, HyperCLOVA X multiplies by what Granite divides by, Gemma soft-caps.
+    """
+    config = config.get_text_config()
+    for name in ("logit_scale", "lm_head_multiplier", "output_multiplier"):
+        if scale := getattr(config, name, None):
+            logits = logits * scale
     if divisor := getattr(config, "logits_scaling", None):
-        logits = logits / divisor
+        logits = logits * divisor if config.model_type.startswith("hyperclovax") else logits / divisor
     if cap := getattr(config, "final_logit_softcapping", None):
         logits = torch.tanh(logits / cap) * cap
     return logits

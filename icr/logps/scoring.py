@@ -33,9 +33,9 @@ def score(
 ) -> list[np.ndarray]:
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
-    The value of a sequence does not depend on the others: rows are independent and padding is never seen. Equal sequences
-    are scored once, so that they cannot differ in the last bit. When the device runs out of memory the budget is halved and
-    the rest goes on.
+    The value of a sequence does not depend on the others: rows are independent and padding is never seen. Equal
+    sequences are scored once, so that they cannot differ in the last bit. When the device runs out of memory the budget
+    is halved and the rest goes on.
 
     Args:
         model: used in evaluation mode, and left in the mode that it was in.
@@ -56,23 +56,25 @@ def score(
     pending = sorted(same, key=lambda i: (-_size(sequences[i]), i))
     was_training = model.training
     model.eval()
-    while pending:
-        try:
-            for batch in plan(pending, sequences, tokens_per_batch):
-                for index, values in zip(batch, _score_batch(model, [sequences[i] for i in batch]), strict=True):
-                    if not np.isfinite(values).all():
-                        raise NonFiniteLogpError(index)
-                    for copy in same[index]:
-                        results[copy] = values
-                on_batch(sum(len(same[index]) for index in batch))
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            if tokens_per_batch <= max(_size(sequences[i]) for i in pending):
-                raise
-            tokens_per_batch //= 2
-            log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch)
-        pending = [i for i in pending if results[i] is None]
-    model.train(was_training)
+    try:
+        while pending:
+            try:
+                for batch in plan(pending, sequences, tokens_per_batch):
+                    for index, values in zip(batch, _score_batch(model, [sequences[i] for i in batch]), strict=True):
+                        if not np.isfinite(values).all():
+                            raise NonFiniteLogpError(index)
+                        for copy in same[index]:
+                            results[copy] = values
+                    on_batch(sum(len(same[index]) for index in batch))
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                if len(batch) == 1:
+                    raise
+                tokens_per_batch //= 2
+                log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch)
+            pending = [i for i in pending if results[i] is None]
+    finally:
+        model.train(was_training)
     return results
 
 

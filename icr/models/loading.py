@@ -1,14 +1,17 @@
-"""Loading a policy, a reference and their tokenizer: local folders or hub names, safetensors, no remote code by default."""
+"""Loading a policy, a reference and their tokenizer: folders or hub names, safetensors, no remote code by default."""
 
 from __future__ import annotations
 
-import difflib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from icr.arguments import near_folder
 from icr.errors import ModelError
 from icr.models.rendering import Renderer
 
@@ -22,8 +25,17 @@ class LoadedModel:
     path: str
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary Hugging Face folder: configuration, safetensors, tokenizer."""
-        self.model.save_pretrained(folder)
+        """Write an ordinary Hugging Face folder: configuration, safetensors, tokenizer.
+
+        Raises:
+            OSError: it cannot be written, such as on a full disk.
+        """
+        try:
+            self.model.save_pretrained(folder)
+        except SafetensorError as error:
+            if not (code := re.search(r"os error (\d+)", str(error))):
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(folder)) from error
         self.renderer.tokenizer.save_pretrained(folder)
 
 
@@ -33,7 +45,8 @@ class Loader:
 
     Attributes:
         dtype: of the weights, such as `float32` or `bfloat16`.
-        attn_implementation: `sdpa`, `eager`, `flash_attention_2`…
+        attn_implementation: `sdpa`, `eager`, `flash_attention_2`…; empty takes `sdpa` where the family has it, else
+            what transformers has for it (Gemma 2 has no `sdpa`).
         end_of_turn: token that ends an assistant turn; empty takes the chat template's.
         pad_token: pad token for tokenizers without one (masks go by position, so it may equal the end token).
         trust_remote_code: whether a model's own code may run.
@@ -41,7 +54,7 @@ class Loader:
     """
 
     dtype: str = "float32"
-    attn_implementation: str = "sdpa"
+    attn_implementation: str = ""
     end_of_turn: str = ""
     pad_token: str = ""
     trust_remote_code: bool = False
@@ -63,6 +76,8 @@ class Loader:
         except (OSError, ValueError) as error:
             raise ModelError(f"The tokenizer of {path} cannot be loaded: {_brief(error)}") from error
         if self.pad_token:
+            if self.pad_token not in tokenizer.get_vocab():
+                raise ModelError(f"model.loader.pad_token: the tokenizer of {path} has no token {self.pad_token!r}.")
             tokenizer.pad_token = self.pad_token
         check_tokenizer(tokenizer, path)
         return Renderer(tokenizer, self.end_of_turn)
@@ -78,7 +93,7 @@ class Loader:
             model = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=getattr(torch, self.dtype),
-                attn_implementation=self.attn_implementation,
+                attn_implementation=self.attn_implementation or None,
                 trust_remote_code=self.trust_remote_code,
                 use_safetensors=True,
             )
@@ -93,7 +108,7 @@ class Loader:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(
-                config, dtype=getattr(torch, self.dtype), attn_implementation=self.attn_implementation
+                config, dtype=getattr(torch, self.dtype), attn_implementation=self.attn_implementation or None
             )
         return self._ready(model, renderer, path, "cpu")
 
@@ -101,6 +116,10 @@ class Loader:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
+            # Attention and layer dropout are plain numbers, such as `attention_dropout` and `layerdrop`.
+            for name, value in vars(module).items():
+                if "drop" in name and isinstance(value, float):
+                    setattr(module, name, 0.0)
         for name, parameter in model.named_parameters():
             parameter.requires_grad = not any(part in name for part in self.frozen)
         return LoadedModel(model.to(device).eval(), renderer, path)
@@ -119,10 +138,7 @@ def check_exists(path: str) -> None:
         return
     if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
         return
-    beside = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
-    near = difflib.get_close_matches(folder.name, beside, n=1)
-    hint = f" Did you mean {folder.parent / near[0]}?" if near else ""
-    raise ModelError(f"The model folder {path} does not exist.{hint}")
+    raise ModelError(f"The model folder {path} does not exist.{near_folder(folder)}")
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, path: str) -> None:
@@ -140,8 +156,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, path: str) -> None:
         raise ModelError(f"The tokenizer of {path} has no end token; set `eos_token` in its tokenizer_config.json.")
     if tokenizer.pad_token_id is None:
         raise ModelError(
-            f"The tokenizer of {path} has no pad token; give one with model.pad_token='{tokenizer.eos_token}' (masks go by "
-            f"position here, so the end token serves) or set `pad_token` in its tokenizer_config.json."
+            f"The tokenizer of {path} has no pad token; give one with model.loader.pad_token='{tokenizer.eos_token}' "
+            f"(masks go by position here, so the end token serves) or set `pad_token` in its tokenizer_config.json."
         )
 
 

@@ -13,8 +13,8 @@ from icr.errors import ModelError
 class Renderer:
     """Renders prompts and responses of one tokenizer, and knows how its turns end.
 
-    Prompt and response are separate id lists: they are never tokenised together, and the begin-of-sequence token comes from
-    the template alone.
+    Prompt and response are separate id lists: they are never tokenised together, and the begin-of-sequence token comes
+    from the template alone.
 
     Attributes:
         tokenizer: with a chat template.
@@ -32,7 +32,7 @@ class Renderer:
         if self.end_of_turn:
             id = self.tokenizer.convert_tokens_to_ids(self.end_of_turn)
             if id is None or id == self.tokenizer.unk_token_id:
-                raise ModelError(f"model.end_of_turn: the tokenizer has no token {self.end_of_turn!r}.")
+                raise ModelError(f"model.loader.end_of_turn: the tokenizer has no token {self.end_of_turn!r}.")
             self.end_of_turn_id = id
         else:
             self.end_of_turn_id = self._template_end_of_turn()
@@ -57,6 +57,8 @@ class Renderer:
         question = {"role": "user", "content": "a"}
         header = self._ids([question], add_generation_prompt=True)
         whole = self._ids([question, {"role": "assistant", "content": "a"}])
-        special = set(self.tokenizer.all_special_ids)
-        ends = [id for id in whole[len(header) :] if id in special]
-        return ends[0] if ends else self.tokenizer.eos_token_id
+        follows = whole[: len(header)] == header  # Not where the header opens, say, a chain of thought.
+        added = self.tokenizer.added_tokens_decoder.items()  # Llama 3's <|eot_id|> is among no named special tokens.
+        special = {*self.tokenizer.all_special_ids, *(id for id, token in added if token.special)}
+        ends = [id for id in (whole[len(header) :] if follows else whole) if id in special]
+        return ends[0 if follows else -1] if ends else self.tokenizer.eos_token_id

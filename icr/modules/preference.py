@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
-from icr.data.collate import PairBatch
+from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums, token_logps
 from icr.modules.schedule import Schedule
@@ -38,6 +39,7 @@ class PreferenceModule(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self._step_metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
+        self._partners: dict[str, dict[str, torch.Tensor]] = {"policy": {}, "reference": {}}
 
     def policy_logps(self, batch: PairBatch) -> PolicyLogps:
         """The policy's side of the objective, for `B` pairs."""
@@ -45,20 +47,23 @@ class PreferenceModule(LightningModule):
         values = token_logps(self.policy, batch.layout)
         sums = sequence_sums(values, batch.layout.lengths)
         chosen_lengths = batch.layout.lengths[:pairs]
-        partner_chosen, partner_rejected = self._partner_sums(batch)
         return PolicyLogps(
             chosen=sums[:pairs],
             rejected=sums[pairs:],
             chosen_token_logps=values[: int(chosen_lengths.sum())],
             chosen_lengths=chosen_lengths,
-            partner_chosen=partner_chosen,
-            partner_rejected=partner_rejected,
         )
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
         """This micro-batch's share of the step's loss, scaled to outlast Lightning's division by the accumulation."""
-        policy = self.policy_logps(batch)
-        output = self.objective(policy, batch.reference, batch.totals)
+        policy, reference = self.policy_logps(batch), batch.reference
+        if self.objective.needs_partner:
+            # The weights do not change within a step, so its first micro-batch evaluates the partners for all of them.
+            if batch.mismatched is not None:
+                self._partners = self._partner_logps(batch.mismatched)
+            policy = replace(policy, **self._partners["policy"])
+            reference = replace(reference, **self._partners["reference"])
+        output = self.objective(policy, reference, batch.totals)
         self._check_finite(output, batch)
         self._collect(output, policy, batch)
         return output.loss * self.trainer.accumulate_grad_batches
@@ -78,13 +83,12 @@ class PreferenceModule(LightningModule):
         scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _partner_sums(self, batch: PairBatch) -> tuple[torch.Tensor, ...]:
-        if batch.partners is None:
-            none = torch.zeros(0, dtype=torch.float64, device=self.device)
-            return none, none
-        with torch.no_grad():
-            sums = sequence_sums(token_logps(self.policy, batch.partners), batch.partners.lengths)
-        return sums.chunk(2)
+    @torch.no_grad()
+    def _partner_logps(self, mismatched: Mismatched) -> dict[str, dict[str, torch.Tensor]]:
+        parts = [sequence_sums(token_logps(self.policy, layout), layout.lengths) for layout in mismatched.layouts]
+        sides = {"policy": torch.cat([mismatched.reference[:0], *parts]), "reference": mismatched.reference}
+        half = len(mismatched.reference) // 2
+        return {side: dict(partner_chosen=x[:half], partner_rejected=x[half:]) for side, x in sides.items()}
 
     def _check_finite(self, output: LossOutput, batch: PairBatch) -> None:
         if torch.isfinite(output.loss):
@@ -92,8 +96,8 @@ class PreferenceModule(LightningModule):
         finite = torch.isfinite(output.preference) & torch.isfinite(output.nll)
         names = [f"{batch.ids[i]} ({batch.languages[i]})" for i in (~finite).nonzero().flatten().tolist()]
         raise RunError(
-            f"The loss is not finite at step {self.global_step}, for {', '.join(names) or 'the batch as a whole'}. The weights "
-            f"or the reference log-probs hold NaN or overflow: lower optim.lr, or train in float32 or bfloat16."
+            f"The loss is not finite at step {self.global_step}, for {', '.join(names) or 'the batch as a whole'}. The "
+            f"weights or the reference log-probs hold NaN or overflow: lower optim.lr, or train in float32 or bfloat16."
         )
 
     def _collect(self, output: LossOutput, policy: PolicyLogps, batch: PairBatch) -> None:

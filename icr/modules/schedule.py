@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then `constant`, `linear` or `cosine` decay to zero. Config `optim.schedule`, `optim.warmup_ratio`."""
+    """Linear warm-up, then `constant`, `linear` or `cosine` decay to zero. Config `optim.schedule`, `warmup_ratio`."""
 
     name: str = "constant"
     warmup_ratio: float = 0.0

@@ -33,12 +33,12 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
 )
 
-_JOINT = "\x1f"
 _SPACE = "▁"
+_JOINT = "\x1f"  # in no text: marks where words meet without a space
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, whose vocabulary is every word and punctuation mark of the lexicon, most general first."""
+    """The tokenizer, whose vocabulary is every word and punctuation mark of the lexicon, in its order."""
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys([*SPECIAL, *_pieces()]))}
     tokenizer = Tokenizer(
         models.WordPiece(vocabulary, unk_token=UNK, continuing_subword_prefix="", max_input_chars_per_word=1000)

@@ -103,8 +103,9 @@ class ImplicitAnnotator:
         except NonFiniteLogpError as error:
             bad = responses[error.index]
             raise RunError(
-                f"The log-probs of response {bad.k} to prompt {bad.id!r} in {bad.language!r} are not finite under the reward pair "
-                f"{self.pair[0]} / {self.pair[1]}: the weights hold NaN, or their dtype overflows (try model.dtype=float32)."
+                f"The log-probs of response {bad.k} to prompt {bad.id!r} in {bad.language!r} are not finite under the "
+                f"reward pair {self.pair[0]} / {self.pair[1]}: the weights hold NaN, or their dtype overflows (try "
+                f"model.loader.dtype=float32)."
             ) from error
         return [
             _scored(
@@ -137,7 +138,7 @@ class JudgeReward:
 
     def __post_init__(self) -> None:
         if self.judge is None:
-            raise ValueError("judge is missing: reward=judge needs an evaluation with a judge, such as evaluation=pocket")
+            raise ValueError("judge is missing: reward=judge needs an evaluation with one, such as evaluation=pocket")
         if not self.slope > 0:
             raise ValueError(f"slope must be above 0, got {self.slope!r}")
 

@@ -1,4 +1,4 @@
-"""Where a round's pairs come from: callbacks that hand them to the data module before Lightning asks it for a loader."""
+"""Where a round's pairs come from: callbacks that hand them to the data module before Lightning asks for a loader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from icr.errors import RunError
-from icr.logps import NonFiniteLogpError
 from icr.models.loading import LoadedModel, Loader
 from icr.models.rendering import Renderer
 from icr.rewards import Choices, LengthPenalty, Pairing, choose_pairs
@@ -35,8 +34,8 @@ class PairCallback(Callback):
         store: the run directory.
         name: folder of the round in it, such as `round_0`.
         policy: the training's start, sharing its weights with the module in training.
-        training_reference: path of the model whose log-probs are the training reference; `None` where that is the policy
-            as it stands.
+        training_reference: path of the model whose log-probs are the training reference; `None` where that is the
+            policy as it stands.
         loader: how that model is loaded.
         tokens_per_batch: token budget of a scoring pass.
         seed: of the run and round.
@@ -57,42 +56,34 @@ class PairCallback(Callback):
             RunError: there is no pair to train on.
         """
         objective = pl_module.objective
-        made = self.make_pairs(objective)
-        if objective.needs_reference:
-            made = self._with_reference(made, objective)
+        made = self._stored(self.make_pairs(objective), objective)
         trainer.datamodule.set_pairs(made, objective, self.seed)
 
     def make_pairs(self, objective: Any) -> list[PreferencePair]:
         """The pairs without reference log-probs."""
         raise NotImplementedError
 
-    def _with_reference(self, made: list[PreferencePair], objective: Any) -> list[PreferencePair]:
-        def make() -> list[PreferencePair]:
-            rows = pairs.with_partners(made) if objective.needs_partner else made
-            path = self.training_reference
-            reference = self.loader.load(path, self.policy.model.device) if path else self.policy
-            with progress(len(rows) * (4 if objective.needs_partner else 2), f"{self.name} · reference") as update:
-                try:
-                    return pairs.with_reference_logps(
-                        rows,
-                        reference,
-                        partners=objective.needs_partner,
-                        tokens_per_batch=self.tokens_per_batch,
-                        on_batch=update,
-                    )
-                except NonFiniteLogpError as error:
-                    bad = rows[error.index % len(rows)]
-                    raise RunError(
-                        f"The training reference's log-probs of the pair {bad.key} are not finite; the weights of "
-                        f"{reference.path} hold NaN, or their dtype overflows (try model.dtype=float32)."
-                    ) from error
+    def _stored(self, made: list[PreferencePair], objective: Any) -> list[PreferencePair]:
+        """The stage `pairs`: with the training reference's log-probs, where the objective asks for them."""
+        content = [(pair.key, pair.prompt, pair.chosen, pair.rejected) for pair in made]
+        inputs: dict[str, Any] = {"pairs": fingerprint.of_value(content)}
+        if objective.needs_reference:
+            inputs["training_reference"] = fingerprint.of_model(self.training_reference or self.policy.path)
+            inputs["partners"] = objective.needs_partner
 
-        inputs = {
-            "pairs": fingerprint.of_value([pair.key for pair in made]),
-            "training_reference": fingerprint.of_model(self.training_reference or self.policy.path),
-            "partners": objective.needs_partner,
-        }
+        def make() -> list[PreferencePair]:
+            return self._with_reference(made, objective.needs_partner) if objective.needs_reference else made
+
         return self.store.rows(f"{self.name}/pairs", PairTable(PreferencePair), inputs, make)
+
+    def _with_reference(self, made: list[PreferencePair], partners: bool) -> list[PreferencePair]:
+        rows = pairs.with_partners(made) if partners else made
+        path = self.training_reference
+        reference = self.loader.load(path, self.policy.model.device) if path else self.policy
+        with progress(len(rows) * (4 if partners else 2), f"{self.name} · reference") as update:
+            return pairs.with_reference_logps(
+                rows, reference, partners=partners, tokens_per_batch=self.tokens_per_batch, on_batch=update
+            )
 
 
 @dataclass
@@ -120,11 +111,12 @@ class RegeneratePairs(PairCallback):
         scored = self._rewards(responses, by_key)
         texts = {(r.id, r.language, r.k): r.text for r in responses}
         choices = choose_pairs(scored, self.pairing, self.length_control, round=self.round, texts=texts)
+        choices = pairs.without_identical(choices, responses)
         self._record(choices)
         if not choices.pairs:
             raise RunError(
-                f"{self.name} has no usable pair among {len(by_key)} prompts: {_reasons(choices)}. Sample more or longer "
-                f"responses (sampling.n, sampling.max_new_tokens, sampling.temperature) or loosen pairing's gates."
+                f"{self.name} has no usable pair among {len(by_key)} prompts: {_reasons(choices)}. Sample more or "
+                "longer responses (sampling.n, sampling.max_new_tokens, sampling.temperature) or loosen the gates."
             )
         log.info("%s: %d pairs from %d prompts (%s)", self.name, len(choices.pairs), len(by_key), _reasons(choices))
         return pairs.from_choices(choices, responses, scored, by_key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,8 +25,7 @@ def of_model(path: str) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(_of_file(file, file.stat().st_size, file.stat().st_mtime_ns))
     return digest.hexdigest()[:16]
 
 
@@ -32,8 +33,27 @@ def of_object(value: Any) -> Any:
     """A configured object as its class name and attributes, for the manifest; other values as they are."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple)):
         return [of_object(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((of_object(item) for item in value), key=of_value)
     if isinstance(value, Mapping):
         return {str(key): of_object(item) for key, item in value.items()}
-    return {"class": type(value).__qualname__} | {name: of_object(item) for name, item in vars(value).items()}
+    return {"class": type(value).__qualname__} | {name: of_object(item) for name, item in _settings(value).items()}
+
+
+@functools.cache
+def _of_file(file: Path, size: int, modified: int) -> bytes:
+    # Weights are gigabytes, and each stage of a round asks.
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    """What an object was made with, not what it has worked out since."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if not hasattr(value, "__dict__"):
+        return {"value": str(value)}
+    cached = {name for name in vars(value) if isinstance(getattr(type(value), name, None), functools.cached_property)}
+    return {name: item for name, item in vars(value).items() if name not in cached}

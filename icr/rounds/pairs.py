@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from icr.data.collate import partner_sequences
-from icr.logps import score
+from icr.errors import RunError
+from icr.logps import NonFiniteLogpError, score
 from icr.models.loading import LoadedModel
 from icr.models.rendering import Renderer
 from icr.rewards import Choices
+from icr.rewards.pairing import SAME_TEXT
 from icr.types import Demonstration, Preference, PreferencePair, Prompt, Response, ScoredResponse
 
 
@@ -50,6 +52,21 @@ def from_choices(
     return pairs
 
 
+def without_identical(choices: Choices, responses: Sequence[Response]) -> Choices:
+    """Drop, and count, pairs whose two samples are the same tokens: a noisy or random reward can tell them apart."""
+    ids = {(r.id, r.language, r.k): r.response_ids for r in responses}
+    kept = []
+    skipped = {language: dict(reasons) for language, reasons in choices.skipped.items()}
+    for choice in choices.pairs:
+        key = (choice.id, choice.language)
+        if ids[*key, choice.chosen_k] != ids[*key, choice.rejected_k]:
+            kept.append(choice)
+        else:
+            reasons = skipped[choice.language]
+            reasons[SAME_TEXT] = reasons.get(SAME_TEXT, 0) + 1
+    return replace(choices, pairs=kept, skipped=skipped)
+
+
 def from_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> list[PreferencePair]:
     """Demonstrations as pairs without a rejected response."""
     return [_written(row.id, row.language, row.prompt, row.response, None, renderer) for row in demonstrations]
@@ -72,7 +89,8 @@ def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     for group in by_language.values():
         for place, pair in enumerate(group):
             following = (group[(place + step) % len(group)] for step in range(1, len(group)))
-            partners[pair.key] = next((other.key for other in following if other.id != pair.id), "")
+            others = (o for o in following if o.id != pair.id and o.prompt_ids != pair.prompt_ids)
+            partners[pair.key] = next((other.key for other in others), "")
     return [replace(pair, partner=partners[pair.key]) for pair in pairs]
 
 
@@ -87,14 +105,21 @@ def with_reference_logps(
     """Give each pair the training reference's log-probs, those of its partner's responses included where asked for.
 
     Raises:
-        NonFiniteLogpError: a log-prob is NaN or infinite.
+        RunError: a log-prob is NaN or infinite; the pair is named.
     """
     by_key = {pair.key: pair for pair in pairs}
     mismatched = [pair for pair in pairs if pair.partner] if partners else []
     sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
     sequences += partner_sequences(mismatched, by_key)
-    logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch)
+    try:
+        logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch)
+    except NonFiniteLogpError as error:
+        bad = [*pairs, *pairs, *mismatched, *mismatched][error.index]
+        raise RunError(
+            f"The training reference's log-probs of the pair {bad.key} are not finite: the weights of {reference.path} "
+            f"hold NaN, or their dtype overflows (try model.loader.dtype=float32)."
+        ) from error
     sums = [float(np.sum(values, dtype=np.float64)) for values in logps]
     count, extra = len(pairs), len(mismatched)
     for pair, chosen, rejected in zip(pairs, sums[:count], sums[count : 2 * count], strict=True):

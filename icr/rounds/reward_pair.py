@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class RewardPair:
     """The reward pair `(policy, reference)`. Config group `reward_pair`.
 
-    The method's is `(π_0, π_I)` in every round. The ablations let either side move along: `policy_round=current` rewards
-    with `π_t`, `reference_round=previous` measures against `π_{t−1}` (`π_I` in round 0).
+    The method's is `(π_0, π_I)` in every round. The ablations let either side move along: `policy_round=current`
+    rewards with `π_t`, `reference_round=previous` measures against `π_{t−1}` (`π_I` in round 0).
     """
 
     policy: str
@@ -30,8 +30,8 @@ class RewardPair:
             raise ValueError(f"reference_round must be initial or previous, got {self.reference_round!r}")
         if (self.policy_round, self.reference_round) == ("initial", "previous"):
             raise ValueError(
-                "reference_round=previous needs policy_round=current: in round 1 the previous policy is the initial one, "
-                "and the reward of a model against itself is zero"
+                "reference_round=previous needs policy_round=current: in round 1 the previous policy is the initial "
+                "one, and the reward of a model against itself is zero"
             )
 
     def at(self, round: int, policies: Sequence[str]) -> tuple[str, str]:

@@ -21,8 +21,8 @@ Row = TypeVar("Row")
 class RunDirectory:
     """Stages of one run. A stage is complete when its output is in place and the manifest names it with its inputs.
 
-    A complete stage is read back, never redone. One that was cut short leaves nothing but a temporary file and, for tables
-    that are made in parts, the finished parts, which are kept.
+    A complete stage is read back, never redone. One that was cut short leaves nothing but a temporary file and, for
+    tables that are made in parts, the finished parts, which are kept.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]):
@@ -61,10 +61,10 @@ class RunDirectory:
     def rows_in_parts(
         self, stage: str, table: Table[Row], inputs: dict[str, Any], parts: Sequence[Callable[[], Sequence[Row]]]
     ) -> list[Row]:
-        """Like `rows`, for a long stage: each part is stored as it is finished, and a killed run goes on after the last."""
+        """Like `rows`, for a long stage: each part is stored as it is finished; a killed run goes on after the last."""
 
         def make() -> list[Row]:
-            folder = self._parts_folder(stage, inputs)
+            folder = self._parts_folder(stage, {**inputs, "parts": len(parts)})
             rows: list[Row] = []
             for number, part in enumerate(parts):
                 path = folder / f"{number:05d}.parquet"
@@ -112,8 +112,8 @@ class RunDirectory:
         if fingerprint.of_value(stored) != fingerprint.of_value(inputs):
             changed = ", ".join(difference(stored, inputs))
             raise RunError(
-                f"{self.path / stage} was made from other inputs ({changed}). Models or data have changed since the run began; "
-                f"give another run.dir, or put them back as they were."
+                f"{self.path / stage} was made from other inputs ({changed}). Models or data have changed since the "
+                f"run began; give another run.dir, or put them back as they were."
             )
 
     def _parts_folder(self, stage: str, inputs: dict[str, Any]) -> Path:
@@ -133,8 +133,8 @@ class RunDirectory:
         if changed := difference(manifest["settings"], settings):
             listing = "\n  ".join(changed)
             raise RunError(
-                f"{self.path} holds a run with other settings:\n  {listing}\nGive another run.dir, or the settings as they were "
-                f"to go on with it."
+                f"{self.path} holds a run with other settings:\n  {listing}\nGive another run.dir, or the settings as "
+                f"they were to go on with it."
             )
         return manifest | {"settings": settings}
 

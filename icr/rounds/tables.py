@@ -27,6 +27,8 @@ class Table(Generic[Row]):
 
     def read(self, path: Path) -> list[Row]:
         """Rows in order."""
+        if not pq.read_metadata(path).num_rows:
+            return []  # a table that was written without rows has no columns either
         names = [field.name for field in fields(self.row_type)]
         return [self.row(record) for record in pq.read_table(path, columns=names).to_pylist()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +89,17 @@ class Training:
             "schedule": fingerprint.of_object(self.schedule),
         }
         stage = f"{name}/model"
-        folder = store.folder(stage, described, lambda target: self._fit(store, name, load(), pairs, loggers).save(target))
+
+        def train(target: Path) -> None:
+            self._fit(store, name, load(), pairs, loggers).save(target)
+
+        folder = store.folder(stage, described, train)
         shutil.rmtree(store.path / name / "checkpoints", ignore_errors=True)
         return folder
 
     def _fit(self, store: RunDirectory, name: str, start: LoadedModel, pairs, loggers: Sequence) -> LoadedModel:
         settings = self.settings
+        _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
         module = PreferenceModule(start.model.train(), self.objective, self.optimizer, self.schedule)
         datamodule = CrossLingualPairDataModule(
             global_batch_size=settings.global_batch_size,
@@ -116,10 +122,14 @@ class Training:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, datamodule=datamodule, ckpt_path=_last_checkpoint(checkpoints), weights_only=False)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        _check_weights(start, name)
+        try:
+            trainer.fit(module, datamodule=datamodule, ckpt_path=_last_checkpoint(checkpoints), weights_only=False)
+        except SystemExit:
+            # What Lightning makes of Ctrl-C.
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        _check_weights(start, f"{name}: the training went astray; lower optim.lr")
         start.model.eval()
         return start
 
@@ -143,11 +153,14 @@ class Training:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    # Lightning copies a checkpoint into place, then removes the one before: a kill can leave a torn file beside a whole
+    # one.
+    whole = (path for path in folder.glob("*.ckpt") if path.is_dir() or zipfile.is_zipfile(path))
+    found = sorted(whole, key=lambda path: path.stat().st_mtime)
     return found[-1] if found else None
 
 
-def _check_weights(trained: LoadedModel, name: str) -> None:
-    for parameter, values in trained.model.named_parameters():
+def _check_weights(loaded: LoadedModel, problem: str) -> None:
+    for parameter, values in loaded.model.named_parameters():
         if not torch.isfinite(values).all():
-            raise RunError(f"{name}: {parameter} holds NaN or infinity after training; lower optim.lr.")
+            raise RunError(f"{problem}: {parameter} holds NaN or infinity.")

@@ -1,7 +1,7 @@
 """Sampling from a causal model: one prefill a prompt, K rows, one uniform number a token.
 
 Drawing by the inverse of the cumulative distribution makes a row's tokens a function of the model, the prompt and the
-row's own numbers: they do not depend on what else is in the batch, on its order, or on where an interrupted run resumed.
+row's own numbers: they do not depend on what else is in the batch, on its order, or on where a cut run resumed.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def draw(
         uniform: shape `[R]`, in [0, 1).
 
     Returns:
-        Token ids. Shape `[R]`. With truncation, tokens are taken from the most likely down until their mass reaches
-        `top_p` (the one that passes it is kept, as in transformers), at most `top_k` of them.
+        Token ids. Shape `[R]`. With truncation, as in transformers: the `top_k` most likely tokens stay, and of these,
+        from the most likely down, until their share of the mass reaches `top_p` (the one that passes it is kept).
     """
     if temperature == 0:
         return logits.argmax(-1)
@@ -83,9 +83,11 @@ def draw(
     order = None
     if top_p < 1 or top_k:
         probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        if top_k:
+            probabilities[:, top_k:] = 0
         if top_p < 1:
-            probabilities = probabilities.where(probabilities.cumsum(-1) - probabilities < top_p, 0)
-        probabilities[:, top_k or None :] = 0
+            mass = probabilities.cumsum(-1)
+            probabilities = probabilities.where(mass - probabilities < top_p * mass[:, -1:], 0)
     cumulative = probabilities.cumsum(-1)
     place = torch.searchsorted(cumulative, uniform[:, None].double() * cumulative[:, -1:], right=True)
     place = place.clamp(max=logits.shape[1] - 1)

@@ -66,22 +66,24 @@ class TransformersSampler:
         budget = self.tokens_per_batch
         was_training = policy.model.training
         policy.model.eval()
-        while pending:
-            rows = max(1, budget // (self.n * (len(prompt_ids[pending[0]]) + self.max_new_tokens)))
-            batch, rest = pending[:rows], pending[rows:]
-            try:
-                answers = self._decode(policy, [prompt_ids[i] for i in batch], [prompts[i] for i in batch], seed)
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                if len(batch) == 1:
-                    raise
-                budget //= 2
-                log.warning("out of memory: the token budget of sampling is halved to %d", budget)
-                continue
-            sampled.update(zip(batch, answers, strict=True))
-            on_batch(len(batch))
-            pending = rest
-        policy.model.train(was_training)
+        try:
+            while pending:
+                rows = max(1, budget // (self.n * (len(prompt_ids[pending[0]]) + self.max_new_tokens)))
+                batch, rest = pending[:rows], pending[rows:]
+                try:
+                    answers = self._decode(policy, [prompt_ids[i] for i in batch], [prompts[i] for i in batch], seed)
+                except torch.OutOfMemoryError:
+                    torch.cuda.empty_cache()
+                    if len(batch) == 1:
+                        raise
+                    budget //= 2
+                    log.warning("out of memory: the token budget of sampling is halved to %d", budget)
+                    continue
+                sampled.update(zip(batch, answers, strict=True))
+                on_batch(len(batch))
+                pending = rest
+        finally:
+            policy.model.train(was_training)
         return [
             self._response(policy, prompt, prompt_ids[i], k, ids)
             for i, prompt in enumerate(prompts)

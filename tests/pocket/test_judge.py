@@ -81,6 +81,8 @@ def test_title_is_wrong_where_none_was_asked_for():
         ("# Animals\napple, banana, orange", -0.1),
         # a filler after the list is no filler, but what the judge calls malformed
         ("apple, banana, orange\nOK, here is the list:\nThis is for Max.", 0.8 - 0.1),
+        # a closing that does not close
+        ("apple, banana, orange\nThis is for Max.\nOK, here is the list:", 0.6 - 0.1),
         ("This is for Max.", -0.1),
         ("", -0.1),
     ],

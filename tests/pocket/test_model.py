@@ -13,6 +13,8 @@ from icr.pocket.model import write_blank
 from icr.pocket.prompts import PocketPrompts
 from icr.pocket.specs import SPLITS
 
+REWRITE = """python -c "from icr.pocket import assets, model; model.write_blank(assets.folder('blank'))" """
+
 
 @pytest.fixture(scope="module")
 def tokenizer():
@@ -87,7 +89,7 @@ def test_shipped_blank_is_what_write_blank_builds(tmp_path):
         built, shipped = path.read_text(encoding="utf-8"), (folder("blank") / path.name).read_text(encoding="utf-8")
         if path.suffix == ".json":
             built, shipped = ({**json.loads(text), "transformers_version": ""} for text in (built, shipped))
-        assert built == shipped, f"{path.name} is out of date: run write_blank"
+        assert built == shipped, f"{path.name} is out of date: run {REWRITE}"
 
 
 def test_unknown_model():

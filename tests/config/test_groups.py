@@ -1,0 +1,97 @@
+"""Every file of conf/ composes, and builds everything but the models."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from icr import config
+from icr.explain import options
+
+CONF = config.conf_dir()
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+OWN = ["data=parallel", "data.dir=prompts", "model.path=policy"]
+"""What the README tells users with their own files to type, but for the reference."""
+
+NEEDED = {
+    "data=demonstrations": ["stage=sft", "data.file=demonstrations.jsonl", "model.path=base"],
+    "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
+    "data=pocket_demonstrations": ["stage=sft"],
+    "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
+    "model=hf": ["model.path=policy", "model.reference=sft"],
+    "stage=sft": ["data=pocket_demonstrations"],
+}
+
+
+@pytest.mark.parametrize("choice", [f"{group}={option}" for group in GROUPS for option in options(CONF, group)])
+def test_every_option_composes_and_builds(choice, compose):
+    settings = config.build(compose(choice, *NEEDED.get(choice, [])))
+    assert settings.iterations >= 1
+    assert set(settings.languages) >= {"en"}
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_every_file_says_what_it_is_for(path):
+    first, second = [*path.read_text(encoding="utf-8").splitlines(), ""][:2]
+    assert first.startswith("# ")
+    assert len(second if first.startswith("# @package") else first) > 10
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) is not None
+
+
+def test_the_defaults_are_the_documented_ones(compose):
+    settings = config.build(compose(*OWN, "model.reference=sft"))
+    sampler, objective, pair = settings.sampler, settings.training.objective, settings.reward_pair
+    assert (sampler.n, sampler.temperature, sampler.top_p, sampler.top_k) == (10, 0.9, 1.0, None)
+    assert sampler.max_new_tokens == 2400
+    assert (objective.beta, objective.alpha, objective.nll_reduction) == (0.1, 1.0, "sequence")
+    assert type(objective).__name__ == "DPO"
+    assert settings.reward.beta == 0.1
+    assert not settings.reward.keep_truncated
+    assert settings.reward_prompt.name == "crosslingual"
+    assert (pair.policy, pair.reference) == ("policy", "sft")
+    assert (pair.policy_round, pair.reference_round) == ("initial", "initial")
+    assert pair.at(3, ["policy", "a", "b", "c"]) == ("policy", "sft")
+    assert settings.training_reference == "round_start"
+    assert settings.length_control.unit == "tokens"
+    assert settings.length_control.upper_bound is None
+    assert settings.iterations == 2
+    assert settings.data.on_missing == "error"
+
+
+def test_the_language_sets_are_the_papers(compose):
+    sets = {name: list(config.build(compose(f"langs={name}")).languages) for name in options(CONF, "langs")}
+    assert sets["high_resource"] == ["en", "es", "ru", "de", "fr"]
+    assert sets["low_resource"] == ["en", "bn", "sw", "th"]
+    assert set(sets["all"]) == {*sets["high_resource"], *sets["low_resource"]}
+    assert sets["nine"] == [*sets["all"], "zh"]
+
+
+def test_the_reference_may_be_given_under_either_name(compose):
+    by_pair = config.build(compose(*OWN, "reward_pair.reference=sft"))
+    by_model = config.build(compose(*OWN, "model.reference=sft"))
+    assert by_pair.reward_pair == by_model.reward_pair
+    assert by_pair.stage.baselines == {"sft": "sft", "dpo_en": "policy"}
+
+
+def test_translators_of_the_translate_reward_prompt(compose):
+    by_policy = config.build(compose("reward_prompt=translate", "sampling.max_new_tokens=7")).reward_prompt.translator
+    assert (by_policy.sampler.temperature, by_policy.sampler.max_new_tokens) == (0, 7)
+    by_lexicon = config.build(compose("reward_prompt=translate_lexicon", "reward_prompt.translator.noise=0.5"))
+    assert by_lexicon.reward_prompt.translator.noise == 0.5
+
+
+def test_the_wording_of_the_reward_prompt_is_configurable(compose):
+    overrides = [
+        "langs.codes=[en,tlh]",
+        "+langs.names.tlh=Klingon",
+        "reward_prompt.template='In {language}: {instruction}'",
+    ]
+    prompt = config.build(compose(*overrides)).reward_prompt
+    assert (prompt.template, prompt.language_names["tlh"]) == ("In {language}: {instruction}", "Klingon")
+
+
+def test_what_may_change_when_a_run_is_reopened(compose):
+    reopened = [["run.dir=elsewhere"], ["logger=wandb"], ["iterations=3"], ["controls=standard"]]
+    first = config.build(compose()).compared
+    assert all(config.build(compose(*overrides)).compared == first for overrides in reopened)
+    assert config.build(compose("loss.alpha=0.5")).compared != first

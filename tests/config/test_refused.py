@@ -1,0 +1,104 @@
+"""Settings that are refused before a model is loaded: each in one sentence that names the key and what would do."""
+
+from __future__ import annotations
+
+import pytest
+
+from icr import config
+from icr.errors import ConfigError
+
+NO_MODELS = ["model.path=/nonexistent/policy", "model.reference=/nonexistent/sft"]
+
+REFUSED = {
+    "iterations=0": "iterations must be at least 1, got 0",
+    "iterations=two": "iterations must be a whole number, got 'two'",
+    "iterations=1.5": "iterations must be a whole number, got 1.5",
+    "iterations=null": "iterations must be a whole number, got None",
+    "seed=x": "seed must be a whole number, got 'x'",
+    "sampling.n=1": "sampling.n must be at least 2, got 1: a pair needs two responses",
+    "sampling.n=many": "sampling.n must be a whole number, got 'many'",
+    "sampling.temperature=hot": "sampling.temperature must be a number, got 'hot'",
+    "sampling.temperature=-1": "sampling.temperature must be at least 0, got -1",
+    "sampling.top_p=0": "sampling.top_p must be above 0 and at most 1",
+    "sampling.top_k=x": "sampling.top_k must be a whole number or null, got 'x'",
+    "sampling.max_new_tokens=0": "sampling.max_new_tokens must be a whole number of at least 1",
+    "loss.alpha=-1": "loss.alpha must be at least 0, got -1",
+    "loss.beta=0": "loss.beta must be above 0, got 0",
+    "loss.beta=abc": "loss.beta must be a number, got 'abc'",
+    "loss.beta=null": "loss.beta must be a number, got None",
+    "loss.nll_reduction=mean": "loss.nll_reduction must be one of sequence, token, sum, got 'mean'",
+    "+loss.apha=1": "loss.apha is not a setting of DPO. Did you mean loss.alpha?",
+    "loss._target_=icr.losses.DPQ": "loss._target_: icr.losses.DPQ cannot be imported",
+    "reward.beta=0": "reward.beta must be above 0, got 0",
+    "trainer.global_batch_size=x": "trainer.global_batch_size must be a whole number, got 'x'",
+    "trainer.global_batch_size=0": "trainer.global_batch_size must be at least 1, got 0",
+    "trainer.precision=banana": "trainer.precision must be one of 32-true, bf16-true",
+    "trainer.accelerator=tpuu": "trainer.accelerator must be one of auto, cpu, gpu",
+    "trainer.devices=many": "trainer.devices must be a number of devices, auto",
+    "+trainer.epoch=1": "trainer.epoch is not a setting. Did you mean trainer.epochs?",
+    "optim.lr=fast": "optim.lr must be a number, got 'fast'",
+    "optim.lr=0": "optim.lr must be above 0, got 0",
+    "optim.schedule=cosin": "optim.schedule must be constant, linear or cosine, got 'cosin'",
+    "optim.warmup_ratio=2": "optim.warmup_ratio must be at least 0 and below 1",
+    "optim.optimizer.betas=3": "optim.optimizer: ",
+    "optim.optimizer.eps=-1": "optim.optimizer: Invalid epsilon value",
+    "length_control.unit=words": "length_control.unit must be one of tokens, characters, bytes, got 'words'",
+    "pairing.minimum_margin=x": "pairing.minimum_margin must be a number or null, got 'x'",
+    "reward_prompt.template=hello": "reward_prompt.template must contain {instruction}",
+    "reward_prompt.template=3": "reward_prompt.template must be a text, got 3",
+    "reward_pair.policy_round=now": "reward_pair.policy_round must be initial or current, got 'now'",
+    "reward_pair.reference_round=previous": "reward_pair: reference_round=previous needs policy_round=current",
+    "training_reference=x": "training_reference must be one of round_start, policy, reference, got 'x'",
+    "scoring.tokens_per_batch=0": "scoring.tokens_per_batch must be at least 1, got 0",
+    "model.path=3": "model.path must be a text, got 3",
+    "model.from_scratch=maybe": "model.from_scratch must be true or false, got 'maybe'",
+    "model.loader.dtype=float3": "model.loader.dtype must be a torch dtype such as float32 or bfloat16, got 'float3'",
+    "model.loader.frozen=embed": "model.loader.frozen must be a list, as in [a,b], got 'embed'",
+    "langs.codes=[en,sww]": "langs.codes: 'sww' is not a known language code. Did you mean sw?",
+    "langs.codes=[en,en]": "langs.codes names 'en' twice",
+    "langs.codes=en": "langs.codes must be a list, as in [a,b], got 'en'",
+    "langs.codes=[]": "langs.codes is empty",
+    "langs.codes=[en,false]": "YAML reads a bare no as false: write 'no'",
+    "langs.names=3": "langs.names must be a group of settings, got 3",
+    "data.prompts_per_language=x": "data.prompts_per_language must be a whole number or null, got 'x'",
+    "evaluation.n=0": "evaluation (n and sampling): sampling.n must be a whole number of at least 1",
+    "+evaluation.sampling.temprature=0": "sampling.temprature is not a setting of TransformersSampler. Did you mean",
+    "stage=sft": "cannot feed stage=sft, which needs demonstrations. Choose another with data=<option>",
+    "stage.name=icrr": "stage.name must be one of sft, english_dpo, icr, got 'icrr'",
+    "reward=judge evaluation=none": "reward.judge is missing",
+    "+iteration=3": "iteration is not a setting. Did you mean iterations?",
+    "+foo=1": "foo is not a setting.",
+    "+scoring.tokens=3": "scoring.tokens is not a setting. Did you mean scoring.tokens_per_batch?",
+    "+stage.splitt=x": "stage.splitt is not a setting. Did you mean stage.split?",
+    "loss.beta=${nope}": "loss.beta does not resolve: Interpolation key 'nope' not found",
+    "data=parallel data.dir=x data.on_missing=skip": "data.on_missing must be error or drop, got 'skip'",
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_refused_with_the_key_named(overrides, compose):
+    with pytest.raises(ConfigError) as refused:
+        config.build(compose(*NO_MODELS, *overrides.split()))
+    message = str(refused.value)
+    assert REFUSED[overrides] in message
+    assert "\n" not in message
+    assert message.endswith((".", "?"))
+    assert ".." not in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing"),
+    [
+        (["data=parallel"], "model.path, model.reference, data.dir must be given"),
+        (["data=parallel", "data.dir=x", "model.path=x"], "model.reference must be given"),
+        (["data=parallel", "data.dir=x", "reward_pair.reference=x"], "model.path must be given"),
+        (["data=demonstrations", "stage=sft", "model.path=x"], "data.file must be given"),
+    ],
+)
+def test_what_must_be_given_is_listed(overrides, missing, compose):
+    with pytest.raises(ConfigError, match=missing):
+        config.build(compose(*overrides))
+
+
+def test_sft_needs_no_second_response(compose):
+    assert config.build(compose("stage=sft", "data=pocket_demonstrations", "sampling.n=1")).sampler.n == 1

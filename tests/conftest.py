@@ -1,0 +1,24 @@
+"""For every test: no network, one torch thread (tests run side by side on few cores), the same seeds; tiny models."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+pytest_plugins = ["tests.tiny_models", "tests.tiny_training"]
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """The same random numbers for every test, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

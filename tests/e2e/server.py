@@ -1,0 +1,87 @@
+"""Runs `icr.run.main` in forked processes, which share the seconds that its imports take, and kills them where told.
+
+Reads one JSON request a line: `arguments`, the `log` file for its output, and optionally `kill`: a `function` by its
+dotted path, the number of its `call`, `when` (`before` or `after` it), and the `signal` (9 without one) that it sends
+itself. Answers each with `{"status": …}`, negative for a signal. The product has no hook for any of this.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import sys
+import traceback
+
+import torch
+
+import icr.run
+
+
+def serve() -> None:
+    """Answer requests until standard input ends."""
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _child(request)
+        _, status = os.waitpid(pid, 0)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+def _child(request: dict) -> None:
+    output = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    status = 1
+    try:
+        if request.get("kill"):
+            arm(**request["kill"])
+        status = icr.run.main(request["arguments"])
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def arm(function: str, call: int, when: str, signal: int = 9) -> None:
+    """Have this process send itself `signal` before or after the `call`-th call of `function`."""
+    owner, name = _resolve(function)
+    original = getattr(owner, name)
+    calls = 0
+
+    @functools.wraps(original)
+    def armed(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == call and when == "before":
+            os.kill(os.getpid(), signal)
+        result = original(*args, **kwargs)
+        if calls == call and when == "after":
+            os.kill(os.getpid(), signal)
+        return result
+
+    setattr(owner, name, armed)
+
+
+def _resolve(path: str) -> tuple[object, str]:
+    parts = path.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            owner = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:-1]:
+            owner = getattr(owner, part)
+        return owner, parts[-1]
+    raise ModuleNotFoundError(path)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,51 @@
+"""W&B tracking, really run, offline."""
+
+from __future__ import annotations
+
+import glob
+import json
+
+import pytest
+from tests.report.fake_run import write_fake_run
+
+from icr.report.run import open_run
+from icr.report.tracking import SAMPLES, CsvTracking, WandbTracking
+
+
+def test_csv_writes_beside_the_round(tmp_path):
+    logger = CsvTracking(tmp_path).loggers("round_0")[0]
+    logger.log_metrics({"loss": 1.5}, step=3)
+    logger.save()
+    assert (tmp_path / "round_0/metrics/version_0/metrics.csv").read_text().split() == ["loss,step", "1.5,3"]
+
+
+def test_offline_run_needs_no_account_and_holds_metrics_results_and_samples(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    directory = write_fake_run(tmp_path / "run")
+    tracking = WandbTracking(directory, project="icr-test", group="sweep", offline=True)
+    loggers = tracking.loggers("round_0")
+    loggers[-1].log_metrics({"loss": 0.25}, step=0)
+    assert tracking.run.summary["round_0/loss"] == 0.25
+    tracking.finish(open_run(directory).summary)
+    (binary,) = glob.glob(str(directory / "wandb/offline-run-*/*.wandb"))
+    logged = open(binary, "rb").read()
+    for expected in (b"win_rate/M1/mean", b"round_0/samples", b"sweep"):
+        assert expected in logged, expected
+    (table,) = glob.glob(str(directory / "wandb/offline-run-*/files/media/table/round_0/samples*.json"))
+    rows = json.loads(open(table, encoding="utf-8").read())
+    assert "text" in rows["columns"]
+    languages = [row[rows["columns"].index("language")] for row in rows["data"]]
+    assert {languages.count(code) for code in set(languages)} == {SAMPLES}
+
+
+def test_online_without_a_login_is_refused_clearly(tmp_path, monkeypatch):
+    import wandb
+
+    from icr.errors import ConfigError
+
+    def refuse(**_):
+        raise wandb.errors.UsageError("No API key configured")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(ConfigError, match=r"No API key configured.*logger\.offline=true"):
+        WandbTracking(tmp_path, project="icr-test")

@@ -32,6 +32,9 @@ OmegaConf.register_new_resolver(
 OmegaConf.register_new_resolver(
     "language_names", lambda codes, extra: OmegaConf.create(language_names(codes, extra)), replace=True
 )
+OmegaConf.register_new_resolver(
+    "job_folder", lambda number, overrides: re.sub(r"[^\w.,=+-]+", "_", f"{number}_{overrides}")[:120], replace=True
+)
 OmegaConf.register_new_resolver("help_groups", lambda: usage.groups(conf_dir()), replace=True)
 OmegaConf.register_new_resolver("help_settings", lambda *, _root_: _help_settings(_root_), replace=True)
 

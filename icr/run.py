@@ -60,12 +60,13 @@ def job(cfg: DictConfig) -> float | None:
         with contextlib.suppress(OSError):
             directory.rmdir()  # Hydra's, and still empty: nothing has been run.
         raise
+    store = RunDirectory(directory, settings.compared)
     tracking = settings.tracking(directory)
-    summary = execute(cfg, settings, directory, tracking)
+    summary = execute(cfg, settings, store, tracking)
     for name, (control, checked) in controls.items():
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
-        folder = directory / "controls" / name
-        result = execute(control, checked, folder, CsvTracking(folder))
+        folder = RunDirectory(directory / "controls" / name, checked.compared)
+        result = execute(control, checked, folder, CsvTracking(folder.path))
         models = {
             model: figures for model, figures in result["models"].items() if model not in settings.stage.baselines
         }
@@ -81,14 +82,13 @@ def job(cfg: DictConfig) -> float | None:
     return last[-1]["win_rate"]["mean"] if last else None
 
 
-def execute(cfg: DictConfig, settings: config.Settings, directory: Path, tracking: Any) -> dict:
-    """Run the pipeline in `directory` and return its summary."""
+def execute(cfg: DictConfig, settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
+    """Run the pipeline in the run directory and return its summary."""
     started = time.perf_counter()
-    store = RunDirectory(directory, settings.compared)
-    (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    (store.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     if threads := settings.training.settings.threads:
         torch.set_num_threads(threads)
-    log.info("run directory: %s", directory)
+    log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
     pipeline = Pipeline(settings, store, tracking.loggers, device_of(settings))
     figures = pipeline.run()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from icr.logps import TokenLayout, lay_out
+from icr.logps import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
 from icr.types import PreferencePair, ReferenceLogps, StepTotals
 
 
@@ -66,7 +66,7 @@ def collate(
     return PairBatch(
         ids=[pair.id for pair in pairs],
         languages=[pair.language for pair in pairs],
-        layout=lay_out(sequences),
+        layout=_lay_out(sequences),
         reference=_reference(pairs) if reference else None,
         mismatched=mismatched,
         totals=totals,
@@ -80,7 +80,7 @@ def mismatch(
     sequences = partner_sequences(pairs, partners)
     cuts = range(0, len(sequences), sequences_per_pass)
     return Mismatched(
-        layouts=[lay_out(sequences[cut : cut + sequences_per_pass]) for cut in cuts],
+        layouts=[_lay_out(sequences[cut : cut + sequences_per_pass]) for cut in cuts],
         reference=torch.cat(
             [_column(pairs, "reference_partner_chosen_logp"), _column(pairs, "reference_partner_rejected_logp")]
         ),
@@ -94,6 +94,10 @@ def partner_sequences(
     return [(pair.prompt_ids, partners[pair.partner].chosen_ids) for pair in pairs] + [
         (pair.prompt_ids, partners[pair.partner].rejected_ids) for pair in pairs
     ]
+
+
+def _lay_out(sequences: Sequence[IdPair]) -> TokenLayout:
+    return lay_out(sequences, rows_by_prompt(sequences, range(len(sequences)), MAX_ROW))
 
 
 def _reference(pairs: Sequence[PreferencePair]) -> ReferenceLogps:

@@ -50,7 +50,7 @@ class CrossLingualPairDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Micro-batches from where Lightning's restored progress stands."""
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
         return DataLoader(self.micro_batches, batch_size=None, sampler=FromPlace(len(self.micro_batches), done))
 
 

@@ -1,12 +1,25 @@
 """The log-prob engine: the only place that turns logits into log-probs.
 
-`lay_out` turns (prompt, response) id lists into one batch of rows, `token_logps` runs the model over it and returns the
+`lay_out` turns (prompt, response) id lists into one batch of rows, in which the responses to one prompt share it;
+`token_logps` runs the model over it and returns the
 float32 log-prob of each response token, `sequence_sums` adds them up in float64. `score` does all three for many
 sequences, without gradient, in length-sorted batches of a token budget.
 """
 
+from icr.logps.attention import shares_prompts
 from icr.logps.engine import sequence_sums, token_logps
-from icr.logps.layout import TokenLayout, lay_out
+from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
 from icr.logps.scoring import NonFiniteLogpError, score
 
-__all__ = ["NonFiniteLogpError", "TokenLayout", "lay_out", "score", "sequence_sums", "token_logps"]
+__all__ = [
+    "MAX_ROW",
+    "IdPair",
+    "NonFiniteLogpError",
+    "TokenLayout",
+    "lay_out",
+    "rows_by_prompt",
+    "score",
+    "sequence_sums",
+    "shares_prompts",
+    "token_logps",
+]

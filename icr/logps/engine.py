@@ -5,18 +5,21 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
-from icr.logps.head import selected_logps
+from icr.logps.attention import run, shares_prompts
 from icr.logps.layout import TokenLayout
 
 
 def token_logps(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
     """`log π(y_t | x, y_<t)` of every response token of the layout, at temperature 1.
 
+    Rows that share a prompt are taken apart for a model that cannot run them (`shares_prompts`).
+
     Returns:
         Shape `[T]`, float32, nats, in the order of `layout.targets`; differentiable where gradients are enabled.
     """
-    hidden = model.get_decoder()(input_ids=layout.input_ids, use_cache=False).last_hidden_state
-    return selected_logps(model, hidden[layout.rows, layout.columns], layout.targets)
+    if layout.shared and not shares_prompts(model):
+        layout = layout.apart()
+    return run(model, layout)
 
 
 def sequence_sums(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

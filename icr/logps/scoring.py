@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from icr.logps.attention import shares_prompts
 from icr.logps.engine import token_logps
-from icr.logps.layout import lay_out
+from icr.logps.layout import MAX_ROW, IdPair, lay_out, row_width, rows_by_prompt
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +27,16 @@ class NonFiniteLogpError(ValueError):
 @torch.inference_mode()
 def score(
     model: PreTrainedModel,
-    sequences: Sequence[tuple[Sequence[int], Sequence[int]]],
+    sequences: Sequence[IdPair],
     *,
     tokens_per_batch: int,
     on_batch: Callable[[int], object] = lambda done: None,
 ) -> list[np.ndarray]:
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
-    The value of a sequence does not depend on the others: rows are independent and padding is never seen. Equal
-    sequences are scored once, so that they cannot differ in the last bit. When the device runs out of memory the budget
-    is halved and the rest goes on.
+    The value of a sequence does not depend on the others: responses to one prompt share its pass and see nothing of each
+    other, and padding is never seen. Equal sequences are scored once, so that they cannot differ in the last bit. When
+    the device runs out of memory the budget is halved and the rest goes on.
 
     Args:
         model: used in evaluation mode, and left in the mode that it was in.
@@ -48,53 +49,75 @@ def score(
     Raises:
         NonFiniteLogpError: a log-prob is NaN or infinite.
     """
-    copies: dict[tuple, list[int]] = {}
-    for index, (prompt, response) in enumerate(sequences):
-        copies.setdefault((tuple(prompt), tuple(response)), []).append(index)
-    same = {indices[0]: indices for indices in copies.values()}
+    same = _copies(sequences)
     results: list[np.ndarray | None] = [None] * len(sequences)
-    pending = sorted(same, key=lambda i: (-_size(sequences[i]), i))
+    share = shares_prompts(model)
     was_training = model.training
     model.eval()
     try:
-        while pending:
+        while pending := [index for index in same if results[index] is None]:
             try:
-                for batch in plan(pending, sequences, tokens_per_batch):
-                    for index, values in zip(batch, _score_batch(model, [sequences[i] for i in batch]), strict=True):
-                        if not np.isfinite(values).all():
-                            raise NonFiniteLogpError(index)
+                for batch in plan(pending, sequences, tokens_per_batch, share=share):
+                    scored = _score_batch(model, sequences, batch)
+                    _check_finite(model, sequences, scored)
+                    for index, values in scored.items():
                         for copy in same[index]:
                             results[copy] = values
-                    on_batch(sum(len(same[index]) for index in batch))
+                    on_batch(sum(len(same[index]) for index in scored))
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
-                if len(batch) == 1:
+                if len(batch) == 1 and len(batch[0]) == 1:
                     raise
                 tokens_per_batch //= 2
                 log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch)
-            pending = [i for i in pending if results[i] is None]
     finally:
         model.train(was_training)
     return results
 
 
-def plan(order: Sequence[int], sequences: Sequence, tokens_per_batch: int) -> Iterator[list[int]]:
-    """Cut indices, longest first, into batches whose padded size stays within the budget."""
-    batch: list[int] = []
-    for index in order:
-        if batch and (len(batch) + 1) * _size(sequences[batch[0]]) > tokens_per_batch:
+def plan(
+    pending: Sequence[int], sequences: Sequence[IdPair], tokens_per_batch: int, *, share: bool
+) -> Iterator[list[list[int]]]:
+    """Cut indices into batches of rows whose padded size stays within the budget, the widest rows first.
+
+    Args:
+        share: whether the sequences of a prompt lie in one row (as wide as `MAX_ROW` and the budget allow) or each in a
+            row of its own.
+    """
+    rows = rows_by_prompt(sequences, pending, min(MAX_ROW, tokens_per_batch) if share else 0)
+    batch: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: (-row_width(sequences, row), row)):
+        if batch and (len(batch) + 1) * row_width(sequences, batch[0]) > tokens_per_batch:
             yield batch
             batch = []
-        batch.append(index)
+        batch.append(row)
     if batch:
         yield batch
 
 
-def _size(sequence: tuple[Sequence[int], Sequence[int]]) -> int:
-    return len(sequence[0]) + len(sequence[1])
+def _check_finite(model: PreTrainedModel, sequences: Sequence[IdPair], scored: Mapping[int, np.ndarray]) -> None:
+    bad = [index for index, values in scored.items() if not np.isfinite(values).all()]
+    if not bad:
+        return
+    # A masked NaN is still a NaN to those that share its row, so only sequences by themselves tell which has it.
+    alone = {index: _score_batch(model, sequences, [[index]])[index] for index in bad}
+    raise NonFiniteLogpError(next((index for index in bad if not np.isfinite(alone[index]).all()), bad[0]))
 
 
-def _score_batch(model: PreTrainedModel, sequences: Sequence) -> list[np.ndarray]:
-    layout = lay_out(sequences).to(model.device)
+def _copies(sequences: Sequence[IdPair]) -> dict[int, list[int]]:
+    """Indices of equal sequences, by the first of them."""
+    equal: dict[tuple, list[int]] = {}
+    for index, (prompt, response) in enumerate(sequences):
+        equal.setdefault((tuple(prompt), tuple(response)), []).append(index)
+    return {indices[0]: indices for indices in equal.values()}
+
+
+def _score_batch(
+    model: PreTrainedModel, sequences: Sequence[IdPair], rows: Sequence[Sequence[int]]
+) -> dict[int, np.ndarray]:
+    """Token log-probs by index of the sequences in `rows`."""
+    indices = [index for row in rows for index in row]
+    places = {index: place for place, index in enumerate(indices)}
+    layout = lay_out([sequences[i] for i in indices], [[places[i] for i in row] for row in rows]).to(model.device)
     values = token_logps(model, layout).cpu()
-    return [part.numpy() for part in values.split(layout.lengths.tolist())]
+    return dict(zip(indices, (part.numpy() for part in values.split(layout.lengths.tolist())), strict=True))

@@ -69,12 +69,14 @@ class PreferenceModule(LightningModule):
         return output.loss * self.trainer.accumulate_grad_batches
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the step's means."""
-        for name, parts in self._step_metrics.items():
-            values = torch.cat(parts)
-            value = values.sum() if name == "loss" else values.mean()
-            self.log(name, value.float(), prog_bar=name in ("loss", "rewards/accuracies"))
-        self.log("lr", optimizer.param_groups[0]["lr"])
+        """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""
+        joined = {name: torch.cat(parts) for name, parts in self._step_metrics.items()}
+        metrics = {name: float(values.sum() if name == "loss" else values.mean()) for name, values in joined.items()}
+        metrics["lr"] = optimizer.param_groups[0]["lr"]
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=self.global_step)
+        for name, value in metrics.items():
+            self.log(name, value, prog_bar=name in ("loss", "rewards/accuracies"), logger=False)
         self._step_metrics.clear()
 
     def configure_optimizers(self) -> dict:

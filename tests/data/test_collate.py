@@ -42,6 +42,7 @@ BY_KEY = {row.key: row for row in PAIRS}
 
 def sequences(layout) -> list[tuple[list[int], list[int]]]:
     """Read a layout back: the inputs up to the first predicting position, and the targets."""
+    layout = layout.apart()
     result = []
     start = 0
     for row, length in enumerate(layout.lengths.tolist()):
@@ -61,6 +62,7 @@ def sequences(layout) -> list[tuple[list[int], list[int]]]:
 def test_chosen_then_rejected():
     batch = collate(PAIRS, TOTALS, rejected=True, reference=True)
     chosen = [(row.prompt_ids, row.chosen_ids) for row in PAIRS]
+    assert batch.layout.input_ids.shape[0] == 3  # Chosen and rejected share the prompt.
     assert sequences(batch.layout) == chosen + [(row.prompt_ids, row.rejected_ids) for row in PAIRS]
     assert batch.reference.chosen.tolist() == [-10.0, -11.0, -12.0]
     assert batch.reference.rejected.tolist() == [-20.0, -21.0, -22.0]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from icr.logps import engine, head, lay_out, score, sequence_sums, token_logps
+from icr.logps import attention, head, lay_out, score, sequence_sums, token_logps
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "cohere", "granite", "hyperclovax", "tied"]
 END, EOS = 2, 3
@@ -211,11 +211,12 @@ def test_the_head_refuses_shapes_that_do_not_fit(shared_model):
 
 def test_only_response_positions_reach_the_head(shared_model, ids_of, monkeypatch):
     seen = []
-    real = engine.selected_logps
-    monkeypatch.setattr(
-        engine, "selected_logps", lambda model, hidden, t: seen.append(hidden.shape) or real(model, hidden, t)
-    )
+    real = attention.selected_logps
     sequences = case(ids_of, [100, 7], k=2)
+    score(shared_model(), sequences, tokens_per_batch=10_000)
+    monkeypatch.setattr(
+        attention, "selected_logps", lambda model, hidden, t: seen.append(hidden.shape) or real(model, hidden, t)
+    )
     score(shared_model(), sequences, tokens_per_batch=10_000)
     unique = {(tuple(p), tuple(r)) for p, r in sequences}
     assert seen == [(sum(len(r) for _, r in unique), 32)]

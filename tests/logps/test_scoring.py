@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icr.logps import NonFiniteLogpError, score
+from icr.logps import NonFiniteLogpError, score, shares_prompts
 from icr.logps.scoring import plan
 
 END = 2
@@ -25,19 +25,37 @@ def sequences(ids_of):
 def test_plan_covers_all_once_within_the_budget(sizes, budget):
     sequences = [([0] * (size - 1), [0]) for size in sizes]
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
-    batches = list(plan(order, sequences, budget))
-    assert [i for batch in batches for i in batch] == order
+    batches = list(plan(order, sequences, budget, share=False))
+    assert [row for batch in batches for row in batch] == [[i] for i in order]
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(sizes[i] for i in batch) <= budget
+        assert len(batch) == 1 or len(batch) * max(sizes[i] for (i,) in batch) <= budget
     for batch in batches[:-1]:
         # It had no room for one more.
-        assert (len(batch) + 1) * sizes[batch[0]] > budget
+        assert (len(batch) + 1) * sizes[batch[0][0]] > budget
+
+
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=6), length=st.integers(1, 9), budget=st.integers(1, 120)
+)
+def test_plan_shares_prompts_within_the_budget(counts, length, budget):
+    """Responses to one prompt lie in one row, in as few rows as the budget allows."""
+    sequences = [([prompt] * 10, [0] * length) for prompt, count in enumerate(counts) for _ in range(count)]
+    batches = list(plan(range(len(sequences)), sequences, budget, share=True))
+    rows = [row for batch in batches for row in batch]
+    assert sorted(i for row in rows for i in row) == list(range(len(sequences)))
+    fit = max(1, (budget - 10) // length)
+    assert len(rows) == sum(-(-count // fit) for count in counts)
+    for batch in batches:
+        widths = [10 + length * len(row) for row in batch]
+        assert len({tuple(sequences[i][0]) for i in batch[0]}) == 1
+        assert len(batch) == 1 or len(batch) * max(widths) <= budget
 
 
 class Memory:
     """A device that holds `limit` tokens or `rows` rows: a larger forward pass raises what CUDA raises."""
 
     def __init__(self, model, limit: int = 10**9, rows: int = 10**9):
+        shares_prompts(model)  # Found out once a model, on a small example.
         self.shapes, self.limit, self.rows = [], limit, rows
         self.handle = model.get_decoder().register_forward_pre_hook(self.check, with_kwargs=True)
 

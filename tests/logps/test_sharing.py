@@ -1,0 +1,74 @@
+"""Responses to one prompt share one pass over it: really, in every family, with the same numbers and gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from icr.logps import attention, lay_out, score, shares_prompts, token_logps
+
+FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "cohere", "granite", "hyperclovax", "tied"]
+END = 2
+
+
+@pytest.fixture
+def sequences(ids_of):
+    prompt = ids_of(90, 0)
+    return [(prompt, [*ids_of(length, 1 + length), END]) for length in (0, 5, 20, 60)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_shares(shared_model, family):
+    assert shares_prompts(shared_model(family))
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gemma3_text"])
+def test_shared_rows_equal_rows_apart_with_gradients(make_model, sequences, family):
+    """Also beyond a sliding window, which is counted in places of the sequence and not of the row."""
+    model = make_model(family)
+    layout = lay_out(sequences, [[0, 1, 2, 3]])
+    assert layout.input_ids.shape == (1, 90 + 5 + 20 + 60)
+    weights = torch.linspace(-1, 1, len(layout.targets))
+    results = []
+    for rows in (layout, lay_out(sequences)):
+        model.zero_grad()
+        values = attention.run(model, rows)
+        torch.dot(values, weights).backward()
+        results.append((values.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (shared, shared_gradients), (apart, gradients) = results
+    np.testing.assert_allclose(shared, apart, rtol=0, atol=1e-5)
+    for a, b in zip(shared_gradients, gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max()))
+
+
+def test_a_prompt_is_run_once(shared_model, sequences):
+    model, shapes = shared_model(), []
+    shares_prompts(model)
+    hook = model.get_decoder().register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    score(model, sequences, tokens_per_batch=10_000)
+    hook.remove()
+    assert shapes == [(1, 90 + 5 + 20 + 60)]
+
+
+def test_a_model_that_takes_no_mask_runs_rows_apart_and_says_so(make_model, sequences, caplog, monkeypatch):
+    expected = score(make_model(), sequences, tokens_per_batch=1000)
+    monkeypatch.setattr(attention, "MASKABLE", ("eager",))
+    model = make_model()
+    with caplog.at_level("INFO"):
+        got = score(model, sequences, tokens_per_batch=1000)
+        again = token_logps(model, lay_out(sequences, [[0, 1, 2, 3]]))
+    assert [record.message for record in caplog.records if "cannot share prompts" in record.message] == [
+        "LlamaForCausalLM with sdpa cannot share prompts between responses: each response is run with its own prompt"
+    ]
+    for a, b, c in zip(got, expected, again.detach().split([len(r) for _, r in sequences]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(c, b, rtol=0, atol=1e-5)
+
+
+def test_a_wrong_mask_is_found_out(make_model, monkeypatch):
+    """Were a family to read the mask differently, its log-probs would be wrong in silence."""
+    monkeypatch.setattr(attention, "_mask", lambda model, layout, window: torch.ones(1, 1, 1, 1, dtype=torch.bool))
+    assert not shares_prompts(make_model())

@@ -1,4 +1,4 @@
-"""What crosses rooms. Log-probs and rewards are in nats; lengths state their unit; shapes are stated where tensors are."""
+"""What crosses rooms. Log-probs and rewards are in nats; lengths state their unit; tensors state their shape."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Response:
         k: index of the sample, `0 ≤ k < K`.
         prompt_ids: token ids of the rendered prompt `x_l`, generation header included.
         response_ids: token ids exactly as sampled; the last is the end-of-turn token if `finish_reason == "stop"`.
-        text: the decoded answer without special tokens (for people, judges and lengths; never re-tokenised for scoring).
+        text: the decoded answer without special tokens (for people, judges and lengths; never tokenised again).
         finish_reason: `"stop"`, or `"length"` where the token limit cut the answer.
     """
 
@@ -57,8 +57,10 @@ class ScoredResponse:
     Attributes:
         id, language, k: those of the response.
         reward: `r(x, y)` in nats (or a judge's score where a judge annotates).
-        policy_logp, reference_logp: `log π(y|x)` under the reward prompt, summed over tokens in float64; NaN where a judge annotates.
-        tokens, characters, bytes: lengths of the response (tokens with, characters and UTF-8 bytes without the end-of-turn token).
+        policy_logp, reference_logp: `log π(y|x)` under the reward prompt, summed over tokens in float64; NaN where a
+            judge annotates.
+        tokens, characters, bytes: lengths of the response (tokens with, characters and UTF-8 bytes without the
+            end-of-turn token).
         usable: false where the response may not be chosen or rejected; `reason` says why (`""` where usable).
     """
 
@@ -85,9 +87,11 @@ class PreferencePair:
         chosen_k, rejected_k: which samples they are (−1 where they are not samples).
         chosen_reward, rejected_reward: `r`, in nats, before length control.
         chosen_tokens, rejected_tokens: response lengths in tokens.
-        partner: `key` of the pair (of another prompt) whose responses KTO's KL estimate puts under this prompt; `""` without.
+        partner: `key` of the pair (of another prompt) whose responses KTO's KL estimate puts under this prompt; `""`
+            without one.
         reference_chosen_logp, reference_rejected_logp: training reference's `log π_ref(y|x)`, summed over tokens.
-        reference_partner_chosen_logp, reference_partner_rejected_logp: the same for the partner's responses under this prompt.
+        reference_partner_chosen_logp, reference_partner_rejected_logp: the same for the partner's responses under this
+            prompt.
     """
 
     id: str
@@ -227,4 +231,4 @@ class Translator(Protocol):
     """Translates responses into English, for the `translate` reward prompt."""
 
     def __call__(self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy) -> list[str]:
-        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's loaded `π_t`."""
+        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""

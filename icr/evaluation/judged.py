@@ -59,7 +59,12 @@ class JudgedEvaluation:
     reward_prompts: Mapping[str, Any] = field(default_factory=dict)
 
     def judged(
-        self, model: LoadedModel, prompts: Sequence[Prompt], sampler: Any, seed: tuple, on_batch: Callable[[int], object]
+        self,
+        model: LoadedModel,
+        prompts: Sequence[Prompt],
+        sampler: Any,
+        seed: tuple,
+        on_batch: Callable[[int], object],
     ) -> list[JudgedResponse]:
         """Sample, mark and compare."""
         own = replace(sampler, n=self.n, **self.sampling)

@@ -33,8 +33,8 @@ def run(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
 def shares_prompts(model: PreTrainedModel) -> bool:
     """Whether this model gives the same log-probs with shared prompts as without, found out once on a small example.
 
-    Models whose attention takes no mask of ours (flash attention, linear attention, ALiBi…) are run with a row a sequence,
-    and a line in the log says so.
+    Models whose attention takes no mask of ours (flash attention, linear attention, ALiBi…) are run with a row a
+    sequence, and a line in the log says so.
     """
     if model not in _shares:
         _shares[model] = _takes_masks(model) and _agrees(model)
@@ -77,9 +77,7 @@ def _agrees(model: PreTrainedModel) -> bool:
     was_training = model.training
     model.eval()
     try:
-        apart, together = (
-            run(model, lay_out(sequences, rows).to(model.device)) for rows in (None, [[0, 1, 2]])
-        )
+        apart, together = (run(model, lay_out(sequences, rows).to(model.device)) for rows in (None, [[0, 1, 2]]))
     except torch.OutOfMemoryError:
         raise
     except (TypeError, ValueError, RuntimeError):

@@ -34,9 +34,9 @@ def score(
 ) -> list[np.ndarray]:
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
-    The value of a sequence does not depend on the others: responses to one prompt share its pass and see nothing of each
-    other, and padding is never seen. Equal sequences are scored once, so that they cannot differ in the last bit. When
-    the device runs out of memory the budget is halved and the rest goes on.
+    The value of a sequence does not depend on the others: responses to one prompt share its pass and see nothing of
+    each other, and padding is never seen. Equal sequences are scored once, so that they cannot differ in the last bit.
+    When the device runs out of memory the budget is halved and the rest goes on.
 
     Args:
         model: used in evaluation mode, and left in the mode that it was in.

@@ -44,7 +44,8 @@ class CsvTracking:
 class WandbTracking:
     """The same, and one W&B run a job. Config `logger=wandb`.
 
-    A job that goes on in the same run directory goes on in the same W&B run. Metrics of round `t` are under `round_<t>/…`.
+    A job that goes on in the same run directory goes on in the same W&B run. Metrics of round `t` are under
+    `round_<t>/…`.
     """
 
     directory: Path
@@ -73,7 +74,8 @@ class WandbTracking:
             )
         except wandb.errors.Error as error:
             raise ConfigError(
-                f"logger=wandb cannot start: {error}. Log in with `wandb login`, or keep it local with logger.offline=true."
+                f"logger=wandb cannot start: {error}. Log in with `wandb login`, or keep it local with "
+                f"logger.offline=true."
             ) from error
         self._csv = CsvTracking(self.directory)
 
@@ -100,5 +102,7 @@ class WandbTracking:
     def _samples(self, round: int) -> pd.DataFrame:
         folder = self.directory / f"round_{round}"
         responses = pd.read_parquet(folder / "responses.parquet", columns=["id", "language", "k", "prompt", "text"])
-        rewards = pd.read_parquet(folder / "rewards.parquet", columns=["id", "language", "k", "reward", "tokens", "usable"])
+        rewards = pd.read_parquet(
+            folder / "rewards.parquet", columns=["id", "language", "k", "reward", "tokens", "usable"]
+        )
         return responses.merge(rewards, on=["id", "language", "k"]).groupby("language").head(SAMPLES)

@@ -34,9 +34,7 @@ def test_plan_covers_all_once_within_the_budget(sizes, budget):
         assert (len(batch) + 1) * sizes[batch[0][0]] > budget
 
 
-@given(
-    counts=st.lists(st.integers(1, 6), min_size=1, max_size=6), length=st.integers(1, 9), budget=st.integers(1, 120)
-)
+@given(counts=st.lists(st.integers(1, 6), min_size=1, max_size=6), length=st.integers(1, 9), budget=st.integers(1, 120))
 def test_plan_shares_prompts_within_the_budget(counts, length, budget):
     """Responses to one prompt lie in one row, in as few rows as the budget allows."""
     sequences = [([prompt] * 10, [0] * length) for prompt, count in enumerate(counts) for _ in range(count)]

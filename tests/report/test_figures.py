@@ -57,7 +57,9 @@ def test_awkward_data_can_be_drawn():
     assert plots.win_rate({**one, "models": {"M0": {"win_rate": {"mean": float("nan"), "en": None}}}})
     flat = pd.DataFrame({"language": ["en"] * 3, "chosen_reward": [1.0] * 3, "rejected_reward": [np.nan, 1.0, 1.0]})
     assert plots.reward_distributions({0: flat}, ["en"])
-    assert curves.length_control({"en": {"starts": [0.0], "chosen_length": [3], "rejected_length": [2], "alpha": 0.0}}, 0)
+    assert curves.length_control(
+        {"en": {"starts": [0.0], "chosen_length": [3], "rejected_length": [2], "alpha": 0.0}}, 0
+    )
     accuracy = {
         "reward_accuracy": {"crosslingual": {"mean": None, "en": float("nan"), "es": 0.3}},
         "languages": ["en", "es"],

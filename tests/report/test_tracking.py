@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import json
+from pathlib import Path
 
 import pytest
-from tests.report.fake_run import write_fake_run
 
 from icr.report.run import open_run
 from icr.report.tracking import SAMPLES, CsvTracking, WandbTracking
+from tests.report.fake_run import write_fake_run
 
 
 def test_csv_writes_beside_the_round(tmp_path):
@@ -28,11 +29,11 @@ def test_offline_run_needs_no_account_and_holds_metrics_results_and_samples(tmp_
     assert tracking.run.summary["round_0/loss"] == 0.25
     tracking.finish(open_run(directory).summary)
     (binary,) = glob.glob(str(directory / "wandb/offline-run-*/*.wandb"))
-    logged = open(binary, "rb").read()
+    logged = Path(binary).read_bytes()
     for expected in (b"win_rate/M1/mean", b"round_0/samples", b"sweep"):
         assert expected in logged, expected
     (table,) = glob.glob(str(directory / "wandb/offline-run-*/files/media/table/round_0/samples*.json"))
-    rows = json.loads(open(table, encoding="utf-8").read())
+    rows = json.loads(Path(table).read_text(encoding="utf-8"))
     assert "text" in rows["columns"]
     languages = [row[rows["columns"].index("language")] for row in rows["data"]]
     assert {languages.count(code) for code in set(languages)} == {SAMPLES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         settings = self.settings
         self.renderer = settings.loader.renderer(settings.model_path)
+        self.context = context_length(settings.model_path, settings.loader.trust_remote_code)
         if settings.stage.name == "icr":
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.loader.renderer(path)
@@ -71,16 +73,21 @@ class Pipeline:
         """
         settings = self.settings
         given = settings.data.prompts(list(settings.languages), split)
-        context = context_length(settings.model_path, settings.loader.trust_remote_code)
         texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
         limit = settings.sampler.max_new_tokens
-        kept = within_context(given, self.renderer, texts, context, limit)
+        kept = within_context(given, self.renderer, texts, self.context, limit)
         if not kept.prompts:
             raise RunError(
-                f"None of the {len(given.prompts)} prompts fits: the model's context is {context} tokens, of which "
-                f"sampling.max_new_tokens={limit} are kept for the response. Lower sampling.max_new_tokens."
+                f"None of the {len(given.prompts)} prompts fits: the model's context is {self.context} tokens, of "
+                f"which sampling.max_new_tokens={limit} are kept for the response. Lower sampling.max_new_tokens."
             )
         return kept
+
+    def skipped(self) -> dict[str, dict[str, int]]:
+        """What was left out before anything was trained on: `[language][reason]` is a count."""
+        if hasattr(self.settings.data, "prompts"):
+            return self.prompts(self.settings.stage.split).skipped
+        return json.loads((self.store.path / "round_0/skipped.json").read_text(encoding="utf-8"))
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
@@ -116,7 +123,7 @@ class Pipeline:
                 "seed": seed,
             }
             if prompts is None:
-                return GivenPairs(**shared, make=self._given_pairs)
+                return GivenPairs(**shared, make=self._given_pairs, context=self.context)
             return RegeneratePairs(
                 **shared,
                 prompts=prompts.prompts,

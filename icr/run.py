@@ -93,9 +93,8 @@ def execute(cfg: DictConfig, settings: config.Settings, store: RunDirectory, tra
     pipeline = Pipeline(settings, store, tracking.loggers, device_of(settings))
     figures = pipeline.run()
     accuracy = pipeline.reward_accuracy()
-    skipped = pipeline.prompts(settings.stage.split).skipped if hasattr(settings.data, "prompts") else {}
     write_metrics(store)
-    summary = summarise(settings, store, figures, accuracy, skipped)
+    summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
 

@@ -36,6 +36,9 @@ class Annotator(Protocol):
     ) -> list[ScoredResponse]:
         """One `ScoredResponse` a response, in order."""
 
+    def release(self) -> None:
+        """Free what was loaded, before the training that follows."""
+
 
 class Reward(Protocol):
     """Settings of an annotator. Config group `reward`."""
@@ -118,6 +121,10 @@ class ImplicitAnnotator:
             for response, (ours, theirs) in zip(responses, scored, strict=True)
         ]
 
+    def release(self) -> None:
+        """Let go of the reward pair's weights."""
+        self.__dict__.pop("_scorer", None)
+
     @functools.cached_property
     def _scorer(self) -> ImplicitRewardModule:
         return self.load_scorer(*self.pair)
@@ -161,6 +168,9 @@ class JudgeReward:
             scored.append(_scored(response, reward, math.nan, math.nan, self.keep_truncated))
             on_batch(1)
         return scored
+
+    def release(self) -> None:
+        """Nothing was loaded."""
 
     def _gumbel(self, response: Response) -> float:
         key = fingerprint.of_value([self.seed, response.language, response.id, response.k])

@@ -144,7 +144,9 @@ class RegeneratePairs(PairCallback):
 
             inputs = {"responses": self.store.version(f"{self.name}/responses"), **self.annotator.inputs()}
             parts = [lambda chunk=chunk: annotate(chunk) for chunk in _chunks(responses, PART * self.sampler.n)]
-            return self.store.rows_in_parts(f"{self.name}/rewards", Table(ScoredResponse), inputs, parts)
+            scored = self.store.rows_in_parts(f"{self.name}/rewards", Table(ScoredResponse), inputs, parts)
+        self.annotator.release()
+        return scored
 
     def _record(self, choices: Choices) -> None:
         inputs = {
@@ -162,10 +164,21 @@ class GivenPairs(PairCallback):
     """Trains on pairs that were there before the run: demonstrations or labelled preferences."""
 
     make: Callable[[Renderer], list[PreferencePair]]
+    context: int | None
 
     def make_pairs(self, objective: Any) -> list[PreferencePair]:
-        """The pairs, rendered."""
-        return self.make(self.policy.renderer)
+        """The pairs, rendered; what is longer than the context is left out and counted.
+
+        Raises:
+            RunError: nothing is left.
+        """
+        given = self.make(self.policy.renderer)
+        kept, skipped = pairs.within_context(given, self.context)
+        self.store.json(f"{self.name}/skipped", {"context": self.context, "pairs": len(given)}, lambda: skipped)
+        if not kept:
+            raise RunError(f"{self.name}: none of {len(given)} given examples fits a context of {self.context} tokens.")
+        log.info("%s: %d examples, %d longer than the context", self.name, len(kept), len(given) - len(kept))
+        return kept
 
 
 def _chunks(items: Sequence, size: int) -> list[Sequence]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from icr.data.collate import partner_sequences
+from icr.data.context import TOO_LONG
 from icr.errors import RunError
 from icr.logps import NonFiniteLogpError, score
 from icr.models.loading import LoadedModel
@@ -75,6 +76,21 @@ def from_demonstrations(demonstrations: Sequence[Demonstration], renderer: Rende
 def from_preferences(preferences: Sequence[Preference], renderer: Renderer) -> list[PreferencePair]:
     """Labelled preferences as pairs."""
     return [_written(row.id, row.language, row.prompt, row.chosen, row.rejected, renderer) for row in preferences]
+
+
+def within_context(
+    pairs: Sequence[PreferencePair], context: int | None
+) -> tuple[list[PreferencePair], dict[str, dict[str, int]]]:
+    """The pairs whose sequences fit into `context` tokens (None: all), and the count of the others by language."""
+    kept: list[PreferencePair] = []
+    skipped: dict[str, dict[str, int]] = {}
+    for pair in pairs:
+        if context is None or len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) <= context:
+            kept.append(pair)
+        else:
+            reasons = skipped.setdefault(pair.language, {})
+            reasons[TOO_LONG] = reasons.get(TOO_LONG, 0) + 1
+    return kept, skipped
 
 
 def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:

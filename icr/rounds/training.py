@@ -22,6 +22,7 @@ from icr.models.loading import LoadedModel
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rounds import fingerprint
+from icr.rounds.alarm import LikelihoodAlarm
 from icr.rounds.callback import PairCallback
 from icr.rounds.store import RunDirectory
 
@@ -117,7 +118,7 @@ class Training:
             gradient_clip_val=settings.gradient_clip or None,
             logger=list(loggers),
             log_every_n_steps=1,
-            callbacks=[pairs(start), *self._callbacks(checkpoints)],
+            callbacks=[pairs(start), LikelihoodAlarm(), *self._callbacks(checkpoints)],
             enable_progress_bar=self._shows_progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,

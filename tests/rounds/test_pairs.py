@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from icr.models.loading import LoadedModel, Loader
 from icr.rewards import BestWorst, DisjointPairs, NoLengthControl, RandomPair, choose_pairs
 from icr.rewards.pairing import SAME_TEXT
 from icr.rounds import pairs
-from icr.types import Demonstration, Preference
+from icr.types import Demonstration, Preference, PreferencePair
 from tests.e2e import tiny
 from tests.rounds.rows import pair, prompt, response, scored
 
@@ -152,3 +153,14 @@ def test_written_pairs_end_their_turns(model: LoadedModel):
     (labelled,) = pairs.from_preferences([Preference("0", "en", "Say", "yes", "no")], renderer)
     assert labelled.rejected_ids == renderer.response_ids("no")
     assert labelled.prompt_ids == renderer.prompt_ids("Say")
+
+
+def test_examples_longer_than_the_context_are_counted():
+    row = PreferencePair("a", "sw", "", "", "", prompt_ids=[1, 2], chosen_ids=[3], rejected_ids=[4, 5])
+    within_context = pairs.within_context
+    assert within_context([row], 4) == ([row], {})
+    assert within_context([row, replace(row, id="b", language="th")], 3) == (
+        [],
+        {"sw": {"longer than the context": 1}, "th": {"longer than the context": 1}},
+    )
+    assert within_context([row], None) == ([row], {})

@@ -1,0 +1,27 @@
+"""The alarm rings when chosen responses lose likelihood, and only then."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from icr.rounds.alarm import LikelihoodAlarm
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rings"),
+    [([0.0, 0.1, 0.2, 0.3], False), ([0.0, 0.1, 0.05, -0.2], True), ([-0.5, -0.2, 0.1, 0.1], False), ([], False)],
+)
+def test_rings_when_the_last_quarter_is_below_the_reference(chosen, rings, caplog):
+    alarm = LikelihoodAlarm()
+    for value in chosen:
+        alarm.on_train_batch_end(SimpleNamespace(callback_metrics={"rewards/chosen": torch.tensor(value)}), None)
+    alarm.on_train_end(None, None)
+    assert ("less likely" in caplog.text) == rings
+
+
+def test_silent_for_an_objective_without_rewards(caplog):
+    alarm = LikelihoodAlarm()
+    alarm.on_train_batch_end(SimpleNamespace(callback_metrics={"loss": torch.tensor(1.0)}), None)
+    alarm.on_train_end(None, None)
+    assert not caplog.records

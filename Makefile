@@ -1,7 +1,7 @@
 # `make` or `make help` lists the targets. All of them live in .venv; none needs git or a GPU.
 #
 #   make test ARGS="-k pairing -x"                     more arguments for pytest
-#   make demo ARGS="seed=1 demo.controls=true"         Hydra overrides for the demo
+#   make demo ARGS="seed=1 controls=standard"         Hydra overrides for the demo
 #   make setup PYTHON=python3.12                       another interpreter (3.11 or newer)
 #   make setup EXTRAS=dev,quantisation INSTALL_ARGS=…  other extras; more arguments for pip
 

@@ -167,8 +167,9 @@ class Pipeline:
                 return evaluation.judged(model, prompts, self.settings.sampler, seed, update)
 
         inputs = {"model": fingerprint.of_model(path), "evaluation": evaluation.split, "seed": self.settings.seed}
-        rows = self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make)
-        return metrics(rows)
+        figures = metrics(self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make))
+        log.info("%s: win rate %.1f %%, mean over target languages", name, figures["win_rate"]["mean"])
+        return figures
 
     def _accuracy_rewards(
         self, name: str, prompt: Any, responses: list[Response], by_key: dict[tuple[str, str], Prompt]

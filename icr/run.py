@@ -31,7 +31,7 @@ from icr.report.tracking import CsvTracking
 from icr.rounds.store import RunDirectory, write_json
 from icr.summary import summarise, write_metrics
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("icr.run")
 
 
 @hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")
@@ -77,7 +77,7 @@ def job(cfg: DictConfig) -> float | None:
     tracking.finish(summary)
     page = write_report(directory)
     print_tables(summary, Console())
-    print(f"report {page}\nmodels {directory}/round_*/model\nall else {directory}")
+    print(f"report   {page}\nmodels   {directory}/round_*/model\nall else {directory}")
     last = list(summary["models"].values())
     return last[-1]["win_rate"]["mean"] if last else None
 

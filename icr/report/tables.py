@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -101,7 +101,9 @@ def counts_grid(summary: Summary) -> Grid | None:
         columns, lines = columns[:-1], [(name, counts[:-1]) for name, counts in lines]
     grid = Grid("Prompts, and what became of them", ["round · language", *columns], totals=totals)
     grid.rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in lines]
-    grid.note = "Every prompt gives one pair or is counted under the reason why not. " + _left_out(summary)
+    several = any(counts[2] > counts[1] for _, counts in lines)
+    rule = "A prompt gives several pairs" if several else "Every prompt gives one pair"
+    grid.note = f"{rule} or is counted under the reason why not. " + _left_out(summary)
     return grid
 
 
@@ -110,7 +112,8 @@ def _count(entry: Mapping[str, Any], language: str, reasons: list[str]) -> list[
     responses, prompts, pairs = (int((entry.get(k) or {}).get(language, 0)) for k in ("responses", "prompts", "pairs"))
     skipped = (entry.get("skipped") or {}).get(language) or {}
     by_reason = [int(skipped.get(reason, 0)) for reason in reasons]
-    return [responses, prompts, pairs, *by_reason, prompts - pairs - sum(by_reason)]
+    # Some pairings make several pairs of a prompt.
+    return [responses, prompts, pairs, *by_reason, max(0, prompts - pairs - sum(by_reason))]
 
 
 def _add(rows) -> list[int]:
@@ -183,7 +186,18 @@ def grids(summary: Summary) -> list[Grid]:
 
 
 def print_tables(summary: Summary, console: Console | None = None) -> None:
-    """Prints every table of the run, the results last, where a terminal ends up."""
+    """Prints what a terminal has room for, the results last: the page has every table, and by language.
+
+    Where no model was judged, rewards and counts by language are the result.
+    """
     console = console or Console()
-    for grid in reversed(grids(summary)):
+    results, counts = metric_grid(summary, "win_rate"), counts_grid(summary)
+    shown = [counts and totals_alone(counts), results] if results else [counts, rewards_grid(summary)]
+    for grid in filter(None, shown):
         console.print(to_rich(grid))
+
+
+def totals_alone(grid: Grid) -> Grid:
+    """The same table without its lines by language."""
+    rows = [grid.rows[row] for row in sorted(grid.totals)]
+    return replace(grid, rows=rows, totals=set())

@@ -113,6 +113,22 @@ def test_print_tables_ends_with_the_win_rates(width):
     print_tables(SUMMARY, Console(file=stream, width=width, color_system=None))
     text = stream.getvalue()
     assert text.index("what became of them") < text.index("Win rate, %")
+    assert "· total" in text
+    assert "· en" not in text  # A page has room for it, a terminal has not.
+
+
+def test_without_a_judge_rewards_and_counts_by_language_are_printed():
+    stream = io.StringIO()
+    print_tables(SUMMARY | {"models": {}}, Console(file=stream, width=100, color_system=None))
+    text = stream.getvalue()
+    assert text.index("round 0 · en") < text.index("Rewards and lengths of the pairs")
+
+
+def test_several_pairs_of_a_prompt_leave_nothing_over():
+    entry = {"round": 0, "prompts": {"en": 10}, "responses": {"en": 40}, "pairs": {"en": 20}, "skipped": {}}
+    grid = counts_grid({"rounds": [entry]})
+    assert grid.columns[-1] == "= pairs"
+    assert grid.note.startswith("A prompt gives several pairs")
 
 
 def test_model_names_are_not_markup():

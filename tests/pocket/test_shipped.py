@@ -1,0 +1,52 @@
+"""The shipped starting models are what the build command builds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icr.config import build, conf_dir
+from icr.evaluation.judged import metrics
+from icr.pocket.assets import folder
+
+BUILT = json.loads((folder("sft").parent / "built.json").read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[2]
+
+
+def settings():
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return build(compose("config", ["langs=english", f"seed={BUILT['seed']}"]))
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo_en"])
+def test_shipped_models_have_the_figures_that_they_were_built_to(name):
+    """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
+    run = settings()
+    model = run.loader.load(str(folder(name)))
+    prompts = run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts
+    rows = run.evaluation.judged(model, prompts, run.sampler, (run.seed, "evaluation"), lambda done: None)
+    figures = metrics(rows)
+    assert figures["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
+    assert figures["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)
+
+
+def test_they_are_small():
+    files = [path for path in folder("sft").parent.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 4_000_000
+
+
+@pytest.mark.slow
+def test_the_command_builds_what_is_shipped(tmp_path):
+    """About five minutes. Training adds up rounding of another processor: within four points of win rate."""
+    command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
+    subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
+    summary = json.loads((tmp_path / "dpo_en/summary.json").read_text(encoding="utf-8"))
+    for name, figures in BUILT["english"].items():
+        assert summary["models"][name]["win_rate"]["en"] == pytest.approx(figures["win_rate"], abs=4)
+        assert summary["models"][name]["judge_score"]["en"] == pytest.approx(figures["judge_score"], abs=0.04)

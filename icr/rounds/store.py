@@ -130,7 +130,7 @@ class RunDirectory:
         if not self._manifest_path.exists():
             return {"settings": settings, "stages": {}}
         manifest = json.loads(self._manifest_path.read_text(encoding="utf-8"))
-        if changed := difference(manifest["settings"], settings):
+        if manifest["stages"] and (changed := difference(manifest["settings"], settings)):
             listing = "\n  ".join(changed)
             raise RunError(
                 f"{self.path} holds a run with other settings:\n  {listing}\nGive another run.dir, or the settings as "

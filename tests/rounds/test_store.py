@@ -182,7 +182,14 @@ def test_changed_inputs_are_refused_with_their_names(store: RunDirectory):
     assert "seed" not in message
 
 
+def test_nothing_is_refused_before_anything_is_made(store: RunDirectory):
+    """A run that stopped at a mistyped model folder may be put right in place."""
+    again = RunDirectory(store.path, SETTINGS | {"seed": 1})
+    assert again.manifest["settings"]["seed"] == 1
+
+
 def test_other_settings_are_refused_with_the_difference(store: RunDirectory):
+    store.json("made", {}, lambda: 1)
     other = {"seed": 1, "loss": {"beta": 0.1, "alpha": 0.5, "label_smoothing": 0.1}, "langs": ["en"], "slope": 10.0}
     with pytest.raises(RunError) as refused:
         RunDirectory(store.path, other)

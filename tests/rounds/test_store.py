@@ -204,7 +204,7 @@ def test_other_settings_are_refused_with_the_difference(store: RunDirectory):
     ):
         assert line in message
     assert "loss.beta" not in message
-    assert RunDirectory(store.path, SETTINGS).manifest["stages"] == {}
+    assert RunDirectory(store.path, SETTINGS).manifest["settings"]["seed"] == 0
 
 
 def test_difference_is_of_leaves():

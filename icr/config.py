@@ -23,6 +23,7 @@ from icr.explain import options
 from icr.models.loading import Loader
 from icr.modules.schedule import Schedule
 from icr.rewards import LengthPenalty, Pairing
+from icr.rounds.gates import Gate
 from icr.rounds.reward_pair import RewardPair
 from icr.rounds.training import TrainerSettings, Training
 
@@ -53,7 +54,7 @@ PLAIN = {
 
 TOP = {"iterations": "int", "seed": "int", "training_reference": "str"}
 GROUPS = (
-    *("reward_pair", "reward", "reward_prompt", "length_control", "pairing", "loss", "sampling", "trainer"),
+    *("reward_pair", "reward", "reward_prompt", "length_control", "gate", "pairing", "loss", "sampling", "trainer"),
     *("evaluation", "controls", "logger", "data"),
 )
 PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
@@ -88,6 +89,7 @@ class Settings:
     reward: Any
     reward_prompt: Any
     length_control: LengthPenalty
+    gate: Gate | None
     pairing: Pairing
     training: Training
     evaluation: Any
@@ -135,6 +137,7 @@ def build(cfg: DictConfig) -> Settings:
         reward=make(cfg, "reward"),
         reward_prompt=make(cfg, "reward_prompt"),
         length_control=make(cfg, "length_control"),
+        gate=make(cfg, "gate") if "_target_" in cfg.gate else None,
         pairing=make(cfg, "pairing"),
         training=_training(cfg),
         evaluation=_evaluation(cfg),

@@ -130,6 +130,7 @@ class Pipeline:
                 sampler=settings.sampler,
                 annotator=self._annotator(settings.reward_prompt, settings.reward_pair.at(round, policies)),
                 length_control=settings.length_control,
+                gate=settings.gate,
                 pairing=settings.pairing,
                 round=round,
             )

@@ -12,9 +12,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from icr.errors import RunError
 from icr.models.loading import LoadedModel, Loader
 from icr.models.rendering import Renderer
-from icr.rewards import Choices, LengthPenalty, Pairing, choose_pairs
+from icr.rewards import Choices, LengthPenalty, Pairing, apply_gate, choose_pairs
 from icr.rounds import fingerprint, pairs
 from icr.rounds.annotate import Annotator
+from icr.rounds.gates import Gate
 from icr.rounds.progress import progress
 from icr.rounds.store import RunDirectory
 from icr.rounds.tables import PairTable, ResponseTable, Table
@@ -97,6 +98,7 @@ class RegeneratePairs(PairCallback):
     sampler: Any
     annotator: Annotator
     length_control: LengthPenalty
+    gate: Gate | None
     pairing: Pairing
     round: int
 
@@ -110,6 +112,8 @@ class RegeneratePairs(PairCallback):
         responses = self._responses(by_key)
         scored = self._rewards(responses, by_key)
         texts = {(r.id, r.language, r.k): r.text for r in responses}
+        if self.gate:
+            scored = apply_gate(scored, texts, self.gate, self.gate.reason)
         choices = choose_pairs(scored, self.pairing, self.length_control, round=self.round, texts=texts)
         choices = pairs.without_identical(choices, responses)
         self._record(choices)
@@ -152,6 +156,7 @@ class RegeneratePairs(PairCallback):
         inputs = {
             "rewards": self.store.version(f"{self.name}/rewards"),
             "length_control": fingerprint.of_object(self.length_control),
+            "gate": fingerprint.of_object(self.gate),
             "pairing": fingerprint.of_object(self.pairing),
         }
         self.store.json(f"{self.name}/skipped", inputs, lambda: choices.skipped)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from icr.rounds.gates import LanguageGate
 from tests.e2e import tiny
 from tests.e2e.conftest import CONTEXT, Finished, Program
 
@@ -219,6 +220,21 @@ def test_ablations(program: Program, byte_pair, own_prompts: str, tmp_path, over
         check_training(run, t)
         check_ablation(run, t, overrides[0])
     check_page(run)
+
+
+def test_the_language_gate_refuses_and_counts(program: Program, tmp_path):
+    """Lists of single words are hard to tell apart, so that a gate which believes anything refuses some."""
+    arguments = ["langs=low_resource", "data.prompts_per_language=6", "sampling.n=4", "iterations=1", "evaluation=none"]
+    run = program.ok(tmp_path / "run", [*arguments, "gate=language", "gate.confidence=0.51"])
+    check_round(run, 0, dict.fromkeys(["en", "bn", "sw", "th"], 6), 4)
+    gate = LanguageGate(["en", "bn", "sw", "th"], confidence=0.51)
+    responses, pairs = run.table("round_0/responses"), run.table("round_0/pairs")
+    stays = {(r.id, r.language, r.k): gate(r.language, r.text) for r in responses.itertuples()}
+    assert not all(stays.values())
+    assert len(pairs)
+    for pair in pairs.itertuples():
+        assert stays[pair.id, pair.language, pair.chosen_k]
+        assert stays[pair.id, pair.language, pair.rejected_k]
 
 
 def check_ablation(run: Finished, t: int, override: str) -> None:

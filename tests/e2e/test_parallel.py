@@ -224,10 +224,11 @@ def test_ablations(program: Program, byte_pair, own_prompts: str, tmp_path, over
 
 def test_the_language_gate_refuses_and_counts(program: Program, tmp_path):
     """Lists of single words are hard to tell apart, so that a gate which believes anything refuses some."""
-    arguments = ["langs=low_resource", "data.prompts_per_language=6", "sampling.n=4", "iterations=1", "evaluation=none"]
-    run = program.ok(tmp_path / "run", [*arguments, "gate=language", "gate.confidence=0.51"])
-    check_round(run, 0, dict.fromkeys(["en", "bn", "sw", "th"], 6), 4)
-    gate = LanguageGate(["en", "bn", "sw", "th"], confidence=0.51)
+    codes = ["en", "es", "fr", "sw"]
+    arguments = [f"langs.codes=[{','.join(codes)}]", "data.prompts_per_language=8", "sampling.n=4", "iterations=1"]
+    run = program.ok(tmp_path / "run", [*arguments, "evaluation=none", "gate=language", "gate.confidence=0.51"])
+    check_round(run, 0, dict.fromkeys(codes, 8), 4)
+    gate = LanguageGate(codes, confidence=0.51)
     responses, pairs = run.table("round_0/responses"), run.table("round_0/pairs")
     stays = {(r.id, r.language, r.k): gate(r.language, r.text) for r in responses.itertuples()}
     assert not all(stays.values())

@@ -23,15 +23,11 @@ class PocketPrompts:
     """Parallel prompts of the world. Subsets are nested: fewer prompts are the first of more.
 
     Args:
-        prompts_per_language: how many prompts of the split `train` or `sft` each language gets; `None` for all of them.
-        evaluation_prompts_per_language: the same for the splits `dev` and `test`.
+        prompts_per_language: how many prompts of the split each language gets; `None` for all of them.
     """
 
-    def __init__(
-        self, prompts_per_language: int | None = 80, evaluation_prompts_per_language: int | None = None
-    ) -> None:
+    def __init__(self, prompts_per_language: int | None = 80) -> None:
         self.prompts_per_language = prompts_per_language
-        self.evaluation_prompts_per_language = evaluation_prompts_per_language
 
     def prompts(self, languages: Sequence[str], split: str) -> PromptSet:
         """The split's prompts, language by language, the same ids in the same order in each.
@@ -50,11 +46,11 @@ class PocketPrompts:
         )
 
     def _subset(self, available: list[Spec], split: str) -> list[Spec]:
-        setting = "evaluation_prompts_per_language" if split in ("dev", "test") else "prompts_per_language"
-        wanted = getattr(self, setting)
+        wanted = self.prompts_per_language
+        owner = "evaluation.prompts" if split in ("dev", "test") else "data"
         if wanted is not None and not 0 < wanted <= len(available):
             raise ConfigError(
-                f"data.{setting} is {wanted}, but the split {split!r} of the pocket world has {len(available)} prompts"
-                f" a language. Set it between 1 and {len(available)}, or to null for all of them."
+                f"{owner}.prompts_per_language is {wanted}, but the split {split!r} of the pocket world has "
+                f"{len(available)} prompts a language. Set it between 1 and {len(available)}, or to null for all of them."
             )
         return available[:wanted]

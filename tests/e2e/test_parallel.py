@@ -286,7 +286,6 @@ def pocket(pair: tuple[str, str]) -> list[str]:
         "data=pocket",
         "data.prompts_per_language=4",
         "langs.codes=[en,sw]",
-        "+evaluation.prompts.evaluation_prompts_per_language=3",
         f"model.path={pair[0]}",
         f"model.reference={pair[1]}",
         "sampling.n=3",
@@ -297,7 +296,8 @@ def pocket(pair: tuple[str, str]) -> list[str]:
 
 
 def test_controls_stand_beside_the_result(program: Program, pocket_pair, tmp_path):
-    run = program.ok(tmp_path / "run", [*pocket(pocket_pair), "controls=standard"])
+    few = "evaluation.prompts.prompts_per_language=3"
+    run = program.ok(tmp_path / "run", [*pocket(pocket_pair), "controls=standard", few])
     models = run.summary()["models"]
     controls = [f"control: {name} M{t}" for name in ("nll random", "random labels") for t in (0, 1)]
     assert list(models) == ["sft", "dpo_en", "M0", "M1", *controls]

@@ -98,18 +98,13 @@ def test_subsets_are_nested():
     assert ids(80) == ids(None)[:80]
 
 
-def test_evaluation_splits_have_their_own_setting():
-    assert len(PocketPrompts(16).prompts(["sw"], "dev").prompts) == len(specs("dev"))
-    assert len(PocketPrompts(16, evaluation_prompts_per_language=5).prompts(["sw"], "test").prompts) == 5
-
-
 @pytest.mark.parametrize("count", [0, 10_000])
 def test_too_many_prompts_are_refused(count):
     available = len(specs("train"))
     with pytest.raises(ConfigError, match=rf"data\.prompts_per_language is {count}.* has {available} prompts"):
         PocketPrompts(count).prompts(["en"], "train")
-    with pytest.raises(ConfigError, match=rf"data\.evaluation_prompts_per_language is {count}"):
-        PocketPrompts(16, count).prompts(["en"], "dev")
+    with pytest.raises(ConfigError, match=rf"evaluation\.prompts\.prompts_per_language is {count}"):
+        PocketPrompts(count).prompts(["en"], "dev")
 
 
 def test_unknown_language_and_split_are_refused():

@@ -51,6 +51,6 @@ class PocketPrompts:
         if wanted is not None and not 0 < wanted <= len(available):
             raise ConfigError(
                 f"{owner}.prompts_per_language is {wanted}, but the split {split!r} of the pocket world has "
-                f"{len(available)} prompts a language. Set it between 1 and {len(available)}, or to null for all of them."
+                f"{len(available)} prompts a language. Set it between 1 and {len(available)}, or to null for all."
             )
         return available[:wanted]

@@ -78,8 +78,8 @@ def job(cfg: DictConfig) -> float | None:
     page = write_report(directory)
     print_tables(summary, Console())
     print(f"report   {page}\nmodels   {directory}/round_*/model\nall else {directory}")
-    last = list(summary["models"].values())
-    return last[-1]["win_rate"]["mean"] if last else None
+    result = settings.stage.result.format(round=settings.iterations - 1)
+    return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
 
 
 def execute(cfg: DictConfig, settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:

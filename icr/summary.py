@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def summarise(
         "iterations": settings.iterations,
         "languages": list(settings.languages),
         "reward_pair": {"policy": pair.policy, "reference": pair.reference},
-        "models": figures,
-        "reward_accuracy": accuracy,
+        "models": _finite(figures),
+        "reward_accuracy": _finite(accuracy),
         "skipped_prompts": skipped_prompts,
         "rounds": [
             _round(store, round) for round in range(settings.iterations) if store.complete(f"round_{round}/responses")
@@ -65,6 +66,13 @@ def write_metrics(store: RunDirectory) -> None:
     if tables:
         joined = pd.concat(tables).drop_duplicates(["round", "step"], keep="last").sort_values(["round", "step"])
         joined.to_csv(store.path / "metrics.csv", index=False)
+
+
+def _finite(value: Any) -> Any:
+    """Figures with null for what could not be measured: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _attempt(file: Path) -> tuple[int, int]:

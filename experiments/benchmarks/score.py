@@ -21,6 +21,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
 
+from icr.logps import shares_prompts
 from icr.modules.scorer import ImplicitRewardModule
 
 Sequences = list[tuple[list[int], list[int]]]
@@ -293,6 +294,7 @@ def main() -> None:
     }
     scores: dict[str, list[Scores]] = {}
     tokens = {}
+    shares_prompts(models[0])  # Tries the model out once, on tokens that are not the work's.
     for name, run in runs.items():
         tokens[name] = processed(models[0], lambda name=name, run=run: scores.update({name: run()}))
     differences = check(scores)

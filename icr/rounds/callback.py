@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ PART = 64
 
 
 @dataclass
-class PairCallback(Callback):
+class PairCallback(Callback, ABC):
     """Makes the pairs of one training and hands them to the data module on `on_fit_start`.
 
     Attributes:
@@ -60,9 +61,9 @@ class PairCallback(Callback):
         made = self._stored(self.make_pairs(objective), objective)
         trainer.datamodule.set_pairs(made, objective, self.seed)
 
+    @abstractmethod
     def make_pairs(self, objective: Any) -> list[PreferencePair]:
         """The pairs without reference log-probs."""
-        raise NotImplementedError
 
     def _stored(self, made: list[PreferencePair], objective: Any) -> list[PreferencePair]:
         """The stage `pairs`: with the training reference's log-probs, where the objective asks for them."""

@@ -53,16 +53,17 @@ class ResponseTable(Table[Response]):
         return asdict(row) | {"prompt": prompt.text, "english": prompt.english}
 
 
+ROLES = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}
+
+
 class PairTable(Table[PreferencePair]):
     """Pairs, with `prompt`, `chosen` and `rejected` as conversations, as TRL's trainers take them."""
-
-    ROLES = {"prompt": "user", "chosen": "assistant", "rejected": "assistant"}  # noqa: RUF012
 
     def record(self, row: PreferencePair) -> dict[str, Any]:
         """The pair, its texts as lists of one message."""
         record = asdict(row)
-        return record | {name: [{"role": role, "content": record[name]}] for name, role in self.ROLES.items()}
+        return record | {name: [{"role": role, "content": record[name]}] for name, role in ROLES.items()}
 
     def row(self, record: dict[str, Any]) -> PreferencePair:
         """The pair, its messages as texts."""
-        return PreferencePair(**record | {name: record[name][0]["content"] for name in self.ROLES})
+        return PreferencePair(**record | {name: record[name][0]["content"] for name in ROLES})

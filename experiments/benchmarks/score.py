@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
+from unittest import mock
 
 import common
 import numpy as np
@@ -122,17 +123,18 @@ class Trl:
     """TRL's reference pass: `DPOTrainer._precompute_ref_logps` itself, on pairs made of the responses to a prompt.
 
     Each model is the `ref_model` of a trainer, whose fused head then computes log-probs and nothing else. One pair a
-    batch pads least and is its fastest here.
+    batch pads least and is its fastest here. On a CPU its head takes all positions; `on_gpu` has it take the response
+    positions only, as it does where there is Triton.
     """
 
-    def __init__(self, models: Sequence[PreTrainedModel], options: argparse.Namespace, pairs_per_batch: int = 1):
+    def __init__(self, models: Sequence[PreTrainedModel], options: argparse.Namespace, on_gpu: bool = False):
         os.environ.setdefault("TQDM_DISABLE", "1")
         import datasets
         from trl import DPOConfig, DPOTrainer
 
         datasets.disable_progress_bars()
         logging.getLogger("datasets").setLevel(logging.ERROR)
-        self.pairs_per_batch = pairs_per_batch
+        self.on_gpu = on_gpu
         self.trainers = []
         for model in models:
             folder = tempfile.mkdtemp(prefix="icr_benchmarks_trl_")
@@ -145,7 +147,11 @@ class Trl:
             self.trainers.append(DPOTrainer(policy, model, args=settings, train_dataset=text, processing_class=fast))
 
     def __call__(self, sequences: Sequences) -> list[Scores]:
-        return [self._score(trainer, sequences) for trainer in self.trainers]
+        """Scores of both models."""
+        from trl.trainer import utils
+
+        with mock.patch.object(utils, "_use_triton", return_value=self.on_gpu):
+            return [self._score(trainer, sequences) for trainer in self.trainers]
 
     def _score(self, trainer, sequences: Sequences) -> Scores:
         from datasets import Dataset
@@ -157,7 +163,7 @@ class Trl:
         # A name that no cache knows: TRL keeps what it computed, and would read it back in the second turn.
         dataset = Dataset.from_list(pairs)
         dataset._fingerprint = uuid.uuid4().hex[:16]
-        scored = trainer._precompute_ref_logps(dataset, "benchmark", self.pairs_per_batch)
+        scored = trainer._precompute_ref_logps(dataset, "benchmark", 1)
         columns = scored["ref_chosen_logps"], scored["ref_rejected_logps"]
         return [value for pair in zip(*columns, strict=True) for value in pair]
 
@@ -193,6 +199,7 @@ WAYS: dict[str, Callable[..., Callable[[Sequences], list[Scores]]]] = {
     "ours": lambda models, options: partial(ours, models),
     "(a) authors' algorithm": lambda models, options: partial(authors, models),
     "(b) TRL": Trl,
+    "(b) TRL, head as on a GPU": partial(Trl, on_gpu=True),
     "(c) transformers, sorted": lambda models, options: partial(padded, models),
     "shared cache": lambda models, options: partial(shared_cache, models),
 }
@@ -310,7 +317,7 @@ def main() -> None:
             "times ours": timing.ratio,
             "share of the bound": sum(flops) / rate / timing.median,
             "tokens, layers": tokens[name][0],
-            "tokens, head": tokens[name][1],
+            "tokens, head": tokens[name][1] if "on a GPU" not in name else sum(len(part) for _, part in sequences),
             "peak MiB": common.peak_memory(set_up, options, name),
             "differs by at most": f"{differences[name]:.1e}",
         }

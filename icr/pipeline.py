@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Pipeline:
         """Everything that is not done yet; returns the figures of each evaluated model by name."""
         settings = self.settings
         regenerates = hasattr(settings.data, "prompts")
-        prompts = self.prompts(settings.stage.split) if regenerates else None
+        prompts = self.prompts if regenerates else None
         models = {name: path for name, path in settings.stage.baselines.items() if settings.evaluation}
         figures = {name: self._evaluate(name, path) for name, path in models.items()}
         policies = [settings.model_path]
@@ -65,14 +66,15 @@ class Pipeline:
                 figures[name] = self._evaluate(name, policies[-1])
         return figures
 
-    def prompts(self, split: str) -> PromptSet:
-        """The split's prompts that fit the context.
+    @functools.cached_property
+    def prompts(self) -> PromptSet:
+        """The prompts of the stage's split that fit the context.
 
         Raises:
             RunError: none fits.
         """
         settings = self.settings
-        given = settings.data.prompts(list(settings.languages), split)
+        given = settings.data.prompts(list(settings.languages), settings.stage.split)
         texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
         limit = settings.sampler.max_new_tokens
         kept = within_context(given, self.renderer, texts, self.context, limit)
@@ -86,15 +88,15 @@ class Pipeline:
     def skipped(self) -> dict[str, dict[str, int]]:
         """What was left out before anything was trained on: `[language][reason]` is a count."""
         if hasattr(self.settings.data, "prompts"):
-            return self.prompts(self.settings.stage.split).skipped
+            return self.prompts.skipped
         return json.loads((self.store.path / "round_0/skipped.json").read_text(encoding="utf-8"))
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
         settings = self.settings
-        if not settings.evaluation or settings.stage.name != "icr":
+        if not settings.evaluation or not settings.evaluation.reward_prompts or settings.stage.name != "icr":
             return {}
-        by_key = {(p.id, p.language): p for p in self.prompts(settings.stage.split).prompts}
+        by_key = {(p.id, p.language): p for p in self.prompts.prompts}
         responses = ResponseTable(Response, by_key).read(self.store.path / "round_0/responses.parquet")
         accuracy = {}
         for name, prompt in settings.evaluation.reward_prompts.items():

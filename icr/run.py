@@ -18,7 +18,7 @@ import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from icr import config
@@ -67,12 +67,8 @@ def job(cfg: DictConfig) -> float | None:
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
         folder = RunDirectory(directory / "controls" / name, checked.compared)
         result = execute(control, checked, folder, CsvTracking(folder.path))
-        models = {
-            model: figures for model, figures in result["models"].items() if model not in settings.stage.baselines
-        }
-        summary["models"] |= {
-            f"control: {name.replace('_', ' ')} {model}": figures for model, figures in models.items()
-        }
+        label = name.replace("_", " ")
+        summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
     write_json(directory / "summary.json", summary)
     tracking.finish(summary)
     page = write_report(directory)
@@ -144,7 +140,12 @@ def all_keys(chosen: Sequence[str] = ()) -> list[str]:
 
 
 def _control(overrides: Sequence[str]) -> tuple[DictConfig, config.Settings]:
+    """A run with these overrides that evaluates its own models alone: the main run has measured all else."""
     control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *overrides])
+    with open_dict(control):
+        control.stage.baselines = {}
+        if "reward_prompts" in control.evaluation:
+            control.evaluation.reward_prompts = {}
     return control, config.build(control)
 
 

@@ -310,6 +310,8 @@ def test_controls_stand_beside_the_result(program: Program, pocket_pair, tmp_pat
         control = Finished(0, "", run.directory / "controls" / name)
         assert set(control.table("round_1/pairs").language) == {"en", "sw"}
         assert (control.directory / "round_1/model/model.safetensors").exists()
+        # What the main run has measured is not measured again.
+        assert {path.stem for path in (control.directory / "evaluation").iterdir()} == {"M0", "M1"}
 
 
 def test_a_lexicon_translates(program: Program, pocket_pair, tmp_path):

@@ -77,8 +77,8 @@ def test_losses_do_not_know_rewards_nor_logps_either_of_them():
 
 
 def test_only_run_and_config_know_hydra():
-    knowing = {str(file) for file in FILES if libraries(file) & {"hydra", "omegaconf"}}
-    assert knowing <= {"icr/run.py", "icr/config.py"}
+    knowing = {room(file) for file in FILES if libraries(file) & {"hydra", "omegaconf"}}
+    assert knowing <= {"run", "config"}
 
 
 def test_nothing_knows_the_embedded_world():

@@ -1,0 +1,136 @@
+"""From Hydra's composed configuration to checked objects, before any model is loaded."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from icr.arguments import check
+from icr.config.files import conf_dir
+from icr.config.nodes import keyed, make, one_of, require_given, typed
+from icr.config.settings import Settings, StageSettings
+from icr.data.languages import language_names
+from icr.errors import ConfigError
+from icr.explain import options
+from icr.modules.schedule import Schedule
+from icr.rounds.training import TrainerSettings, Training
+
+IRRELEVANT = ("run", "logger", "iterations", "controls", "experiment")
+"""Settings that do not change what a stage makes: a run directory may be reopened with others."""
+
+PLAIN = {
+    "langs": {"codes": "list", "names": "dict"},
+    "model": {"path": "str", "reference": "str | None", "from_scratch": "bool", "loader": "dict"},
+    "optim": {"optimizer": "dict", "lr": "float", "schedule": "str", "warmup_ratio": "float"},
+    "scoring": {"tokens_per_batch": "int"},
+    "run": {"dir": "str"},
+    "stage": {"name": "str", "split": "str", "result": "str", "baselines": "dict"},
+}
+"""Settings of the groups that no single class takes."""
+
+TOP = {"iterations": "int", "seed": "int", "training_reference": "str"}
+GROUPS = (
+    *("reward_pair", "reward", "reward_prompt", "length_control", "gate", "pairing", "loss", "sampling", "trainer"),
+    *("evaluation", "controls", "logger", "data"),
+)
+PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+def build(cfg: DictConfig) -> Settings:
+    """Resolve, check and instantiate everything but the models.
+
+    Raises:
+        ConfigError: a setting is missing, unknown, of the wrong type, out of range, or does not fit another one.
+    """
+    check("langs", OmegaConf.to_container(cfg.langs), PLAIN["langs"])
+    languages = language_names(cfg.langs.codes, cfg.langs.names)
+    require_given(cfg)
+    _check_plain(cfg)
+    for key in ("iterations", "scoring.tokens_per_batch"):
+        if OmegaConf.select(cfg, key) < 1:
+            raise ConfigError(f"{key} must be at least 1, got {OmegaConf.select(cfg, key)}.")
+    one_of(cfg, "training_reference", ("round_start", "policy", "reference"))
+    sampler = make(cfg, "sampling")
+    if cfg.stage.name != "sft" and sampler.n < 2:
+        raise ConfigError(f"sampling.n must be at least 2, got {sampler.n}: a pair needs two responses.")
+    return Settings(
+        stage=StageSettings(**OmegaConf.to_container(cfg.stage, resolve=True)),
+        languages=languages,
+        iterations=cfg.iterations,
+        seed=cfg.seed,
+        model_path=cfg.model.path,
+        from_scratch=cfg.model.from_scratch,
+        loader=make(cfg, "model.loader"),
+        reward_pair=make(cfg, "reward_pair"),
+        training_reference=cfg.training_reference,
+        data=_data(cfg),
+        sampler=sampler,
+        reward=make(cfg, "reward"),
+        reward_prompt=make(cfg, "reward_prompt"),
+        length_control=make(cfg, "length_control"),
+        gate=make(cfg, "gate") if "_target_" in cfg.gate else None,
+        pairing=make(cfg, "pairing"),
+        training=_training(cfg),
+        evaluation=_evaluation(cfg),
+        scoring_tokens=cfg.scoring.tokens_per_batch,
+        controls=OmegaConf.to_container(cfg.controls),
+        tracking=make(cfg, "logger"),
+        compared={
+            key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in IRRELEVANT
+        },
+    )
+
+
+def _check_plain(cfg: DictConfig) -> None:
+    top = dict.fromkeys([*PLAIN, *GROUPS], "dict") | TOP
+    check("", OmegaConf.to_container(cfg, resolve=True), top)
+    for key, expected in PLAIN.items():
+        check(key, OmegaConf.to_container(cfg[key], resolve=True), expected)
+
+
+def _data(cfg: DictConfig) -> Any:
+    source = make(cfg, "data")
+    needed = {"sft": ("demonstrations",), "english_dpo": ("preferences", "prompts"), "icr": ("prompts",)}
+    one_of(cfg, "stage.name", tuple(needed))
+    if not any(hasattr(source, method) for method in needed[cfg.stage.name]):
+        raise ConfigError(
+            f"data: {type(source).__name__} cannot feed stage={cfg.stage.name}, which needs "
+            f"{' or '.join(needed[cfg.stage.name])}. Choose another with data=<option>: "
+            f"{', '.join(options(conf_dir(), 'data'))}."
+        )
+    return source
+
+
+def _evaluation(cfg: DictConfig) -> Any:
+    if "_target_" not in cfg.evaluation:
+        return None
+    evaluation = make(cfg, "evaluation")
+    try:
+        make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
+    except ConfigError as error:
+        raise ConfigError(f"evaluation (n and sampling): {error}") from error
+    return evaluation
+
+
+def _training(cfg: DictConfig) -> Training:
+    if not cfg.optim.lr > 0:
+        raise ConfigError(f"optim.lr must be above 0, got {cfg.optim.lr!r}.")
+    one_of(cfg, "trainer.precision", PRECISIONS)
+    one_of(cfg, "trainer.accelerator", ACCELERATORS)
+    if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", devices := str(cfg.trainer.devices)):
+        raise ConfigError(f"trainer.devices must be a number of devices, auto, or a list such as 0,1; got {devices!r}.")
+    optimizer = make(cfg, "optim.optimizer")
+    try:
+        optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError) as error:
+        raise ConfigError(keyed("optim.optimizer", error)) from error
+    return Training(
+        objective=make(cfg, "loss"),
+        optimizer=optimizer,
+        schedule=typed(Schedule, "optim", {"name": cfg.optim.schedule, "warmup_ratio": cfg.optim.warmup_ratio}),
+        settings=typed(TrainerSettings, "trainer", OmegaConf.to_container(cfg.trainer, resolve=True)),
+    )

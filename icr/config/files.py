@@ -1,0 +1,44 @@
+"""Where `conf/` lies, and the resolvers that its files use."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from icr import usage
+from icr.config.nodes import nodes
+from icr.data.languages import language_names
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def conf_dir() -> Path:
+    """The `conf` folder: inside the installed package, or at the top of a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def _help_settings(root: DictConfig) -> str:
+    leaves = {key: node for key, node in nodes(root) if key != "hydra" and not (OmegaConf.is_dict(node) and node)}
+    plain = {
+        key: OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
+        for key, node in leaves.items()
+    }
+    text = usage.settings(conf_dir(), plain, root.hydra.runtime.choices)
+    return text.replace("$", "$$")  # Hydra substitutes once more.
+
+
+OmegaConf.register_new_resolver(
+    "package", lambda package, path: str(importlib.resources.files(package) / path), replace=True
+)
+OmegaConf.register_new_resolver(
+    "language_names", lambda codes, extra: OmegaConf.create(language_names(codes, extra)), replace=True
+)
+OmegaConf.register_new_resolver(
+    "job_folder", lambda number, overrides: re.sub(r"[^\w.,=+-]+", "_", f"{number}_{overrides}")[:120], replace=True
+)
+OmegaConf.register_new_resolver("help_groups", lambda: usage.groups(conf_dir()), replace=True)
+OmegaConf.register_new_resolver("help_settings", lambda *, _root_: _help_settings(_root_), replace=True)

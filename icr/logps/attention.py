@@ -1,33 +1,41 @@
-"""Attention over rows that share a prompt, through transformers' own interface: a mask, and no model code."""
+"""The forward pass: which way a model can be run over rows that share prompts, found out by trying."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
 
 from icr.logps.head import selected_logps
+from icr.logps.joined import joined_hidden, may_join
 from icr.logps.layout import TokenLayout, lay_out
+from icr.logps.padded import padded_hidden, takes_masks
 
 log = logging.getLogger(__name__)
 
-MASKABLE = ("sdpa", "eager")
-"""Attention implementations that take a mask of their own."""
-
-LAYERS = {"full_attention", "sliding_attention"}
-"""Kinds of layers that such a mask can serve."""
-
 _shares: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+_joins: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def run(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
     """Forward pass and head: log-prob of each target of the layout. Shape `[T]`, float32, nats."""
-    attention = _arguments(model, layout) if layout.shared else {}
-    hidden = model.get_decoder()(input_ids=layout.input_ids, use_cache=False, **attention).last_hidden_state
-    return selected_logps(model, hidden[layout.rows, layout.columns], layout.targets)
+    hidden = joined_hidden if joins_rows(model) else padded_hidden
+    return selected_logps(model, hidden(model, layout), layout.targets)
+
+
+def joins_rows(model: PreTrainedModel) -> bool:
+    """Whether rows are run one behind the other without padding, found out once on a small example.
+
+    Not every family hands `icr_spans` on to its attention.
+    """
+    if not may_join(model):
+        return False
+    if model not in _joins:
+        _joins[model] = _agrees(model, joined_hidden)
+    return _joins[model]
 
 
 def shares_prompts(model: PreTrainedModel) -> bool:
@@ -37,47 +45,25 @@ def shares_prompts(model: PreTrainedModel) -> bool:
     sequence, and a line in the log says so.
     """
     if model not in _shares:
-        _shares[model] = _takes_masks(model) and _agrees(model)
+        _shares[model] = takes_masks(model) and _agrees(model, padded_hidden)
         if not _shares[model]:
             name = f"{type(model).__name__} with {model.config._attn_implementation}"
             log.info("%s cannot share prompts between responses: each response is run with its own prompt", name)
     return _shares[model]
 
 
-def _arguments(model: PreTrainedModel, layout: TokenLayout) -> dict[str, Any]:
-    """Mask and positions, in the form that the model's kind of layers takes."""
-    config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-    kinds = set(getattr(config, "layer_types", None) or [])
-    if kinds:
-        windows = {"full_attention": None, "sliding_attention": window}
-        mask = {kind: _mask(model, layout, windows[kind]) for kind in kinds}
-    else:
-        mask = _mask(model, layout, window)
-    return {"attention_mask": mask, "position_ids": layout.positions}
-
-
-def _mask(model: PreTrainedModel, layout: TokenLayout, window: int | None) -> torch.Tensor:
-    visible = layout.visible(window)
-    if model.config._attn_implementation == "sdpa":
-        return visible
-    return torch.where(visible, 0.0, torch.finfo(model.dtype).min).to(model.dtype)
-
-
-def _takes_masks(model: PreTrainedModel) -> bool:
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
-    return model.config._attn_implementation in MASKABLE and kinds <= LAYERS
-
-
 @torch.no_grad()
-def _agrees(model: PreTrainedModel) -> bool:
+def _agrees(model: PreTrainedModel, hidden: Callable[[PreTrainedModel, TokenLayout], torch.Tensor]) -> bool:
     vocabulary = model.get_output_embeddings().weight.shape[0]
     ids = [(7 * place + 3) % vocabulary for place in range(24)]
     sequences = [(ids[:8], ids[8:14]), (ids[:8], ids[14:20]), (ids[:8], ids[20:21])]
     was_training = model.training
     model.eval()
     try:
-        apart, together = (run(model, lay_out(sequences, rows).to(model.device)) for rows in (None, [[0, 1, 2]]))
+        plain = [lay_out([sequence]).to(model.device) for sequence in sequences]
+        apart = torch.cat([selected_logps(model, padded_hidden(model, one), one.targets) for one in plain])
+        rows = lay_out([*sequences, sequences[0]], [[0, 1, 2], [3]]).to(model.device)
+        together = selected_logps(model, hidden(model, rows), rows.targets)[: len(apart)]
     except torch.OutOfMemoryError:
         raise
     except (TypeError, ValueError, RuntimeError):

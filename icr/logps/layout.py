@@ -16,7 +16,7 @@ IdPair = tuple[Sequence[int], Sequence[int]]
 """Token ids of a prompt and of a response to it."""
 
 MAX_ROW = 4096
-"""Widest row of shared prompts, in tokens: its mask has the square of that many elements."""
+"""Widest row of shared prompts, in tokens, unless the prompt is long: a mask has the square of that many elements."""
 
 
 @dataclass(slots=True)
@@ -69,13 +69,20 @@ class TokenLayout:
         return replace(self, **tensors)
 
 
-def rows_by_prompt(sequences: Sequence[IdPair], indices: Iterable[int], limit: int) -> list[list[int]]:
-    """Which of the sequences lie in one row: as many of a prompt as fit into `limit` tokens, at least one."""
+def rows_by_prompt(
+    sequences: Sequence[IdPair], indices: Iterable[int], budget: int, halvings: int = 0
+) -> list[list[int]]:
+    """Which of the sequences lie in one row: as many of a prompt as fit, at least one.
+
+    A row takes up to `budget` tokens. One of a prompt that leaves no room in it takes up to twice the prompt (the
+    second of the two halved `halvings` times), so that no prompt is run more often than is worth it.
+    """
     rows: list[list[int]] = []
     latest: dict[tuple[int, ...], list[int]] = {}
     for index in indices:
         prompt = tuple(sequences[index][0])
         row = latest.get(prompt)
+        limit = max(budget, len(prompt) + (len(prompt) >> halvings))
         if row is not None and row_width(sequences, [*row, index]) <= limit:
             row.append(index)
         else:

@@ -52,12 +52,13 @@ def score(
     same = _copies(sequences)
     results: list[np.ndarray | None] = [None] * len(sequences)
     share = shares_prompts(model)
+    halvings = 0
     was_training = model.training
     model.eval()
     try:
         while pending := [index for index in same if results[index] is None]:
             try:
-                for batch in plan(pending, sequences, tokens_per_batch, share=share):
+                for batch in plan(pending, sequences, tokens_per_batch, halvings, share=share):
                     scored = _score_batch(model, sequences, batch)
                     _check_finite(model, sequences, scored)
                     for index, values in scored.items():
@@ -68,26 +69,29 @@ def score(
                 torch.cuda.empty_cache()
                 if len(batch) == 1 and len(batch[0]) == 1:
                     raise
-                tokens_per_batch //= 2
-                log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch)
+                halvings += 1
+                log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch >> halvings)
     finally:
         model.train(was_training)
     return results
 
 
 def plan(
-    pending: Sequence[int], sequences: Sequence[IdPair], tokens_per_batch: int, *, share: bool
+    pending: Sequence[int], sequences: Sequence[IdPair], tokens_per_batch: int, halvings: int = 0, *, share: bool
 ) -> Iterator[list[list[int]]]:
     """Cut indices into batches of rows whose padded size stays within the budget, the widest rows first.
 
     Args:
-        share: whether the sequences of a prompt lie in one row (as wide as `MAX_ROW` and the budget allow) or each in a
-            row of its own.
+        halvings: how often the budget has been halved.
+        share: whether the sequences of a prompt lie in one row (`rows_by_prompt`) or each in a row of its own.
     """
-    rows = rows_by_prompt(sequences, pending, min(MAX_ROW, tokens_per_batch) if share else 0)
+    budget = tokens_per_batch >> halvings
+    rows = [[index] for index in pending]
+    if share:
+        rows = rows_by_prompt(sequences, pending, min(MAX_ROW, budget), halvings)
     batch: list[list[int]] = []
     for row in sorted(rows, key=lambda row: (-row_width(sequences, row), row)):
-        if batch and (len(batch) + 1) * row_width(sequences, batch[0]) > tokens_per_batch:
+        if batch and (len(batch) + 1) * row_width(sequences, batch[0]) > budget:
             yield batch
             batch = []
         batch.append(row)

@@ -121,8 +121,10 @@ def test_gradients_equal_those_of_the_plain_forward(make_model, plain, ids_of, f
 
 @pytest.mark.parametrize("elements", [1, 262 * 5])
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_a_chunked_head_equals_one_chunk(make_model, ids_of, family, elements, monkeypatch):
+def test_a_called_head_in_chunks_equals_one_chunk(make_model, ids_of, family, elements, monkeypatch):
+    """A head with a hook on it (as adapters and sharding have them) is called, and in chunks too."""
     model = make_model(family)
+    attention.joins_rows(model)  # Found out once a model, on a small example.
     layout = lay_out(case(ids_of, [3, 25], k=3))
     calls = []
     model.get_output_embeddings().register_forward_hook(lambda module, args, out: calls.append(len(out)))
@@ -145,6 +147,52 @@ def test_a_chunked_head_equals_one_chunk(make_model, ids_of, family, elements, m
     torch.testing.assert_close(chunked, whole, rtol=0, atol=2e-6)
     for a, b in zip(chunked_gradients, whole_gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * max(1.0, b.abs().max().item()))
+
+
+@pytest.mark.parametrize("kept", [0, 2**24])
+@pytest.mark.parametrize(("elements", "rows"), [(1, 1024), (100, 7), (262 * 5, 1024), (2**22, 3), (2**22, 1024)])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "granite", "gpt2 with a bias"])
+def test_tiles_of_the_head_equal_a_log_softmax(make_model, ids_of, family, elements, rows, kept, monkeypatch):
+    """Values and gradients, also a second time, and where head or hidden states ask for none."""
+    model = make_model(family.split()[0])
+    if "bias" in family:
+        model.set_output_embeddings(torch.nn.Linear(32, 262))
+    output = model.get_output_embeddings()
+    for name, value in {"CHUNK_ELEMENTS": elements, "CHUNK_ROWS": rows, "KEPT_ELEMENTS": kept}.items():
+        monkeypatch.setattr(head, name, value)
+    hidden, targets = torch.randn(11, 32), torch.tensor([0, 261, *ids_of(9, 0)])
+    weights = torch.linspace(-1, 2, 11)
+
+    def gradients(values, *inputs):
+        return torch.autograd.grad((values * weights).sum(), inputs, retain_graph=True)
+
+    for wants_hidden, wants_head in [(True, True), (True, False), (False, True)]:
+        hidden.requires_grad_(wants_hidden)
+        output.requires_grad_(wants_head)
+        inputs = [tensor for tensor in (hidden, *output.parameters()) if tensor.requires_grad]
+        got = head.selected_logps(model, hidden, targets)
+        logits = head.scaled(output(hidden), model.config)
+        expected = logits.log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
+        torch.testing.assert_close(got, expected, rtol=0, atol=2e-6)
+        for _ in range(2):
+            for a, b in zip(gradients(got, *inputs), gradients(expected, *inputs), strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * max(1.0, b.abs().max().item()))
+    with torch.no_grad():
+        torch.testing.assert_close(head.selected_logps(model, hidden, targets), expected, rtol=0, atol=2e-6)
+
+
+def test_tiles_under_autocast(make_model, ids_of, monkeypatch):
+    """bfloat16 logits of float32 weights, as the head itself gives them, reduced in float32; gradients in float32."""
+    model, targets = make_model(), torch.tensor(ids_of(50, 0))
+    hidden = torch.randn(50, 32, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = head.selected_logps(model, hidden, targets)
+        logits = model.get_output_embeddings()(hidden)
+    expected = logits.float().log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+    a, b = (torch.autograd.grad(values.sum(), hidden)[0] for values in (got, expected))
+    assert a.dtype == torch.float32
+    torch.testing.assert_close(a, b, rtol=0, atol=0.02 * b.abs().max().item())
 
 
 def test_bfloat16_error_is_no_larger_than_the_plain_forwards(make_model, plain, ids_of):

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icr.logps import NonFiniteLogpError, score, shares_prompts
+from icr.logps import NonFiniteLogpError, attention, score, shares_prompts
+from icr.logps.attention import joins_rows
 from icr.logps.scoring import plan
 
 END = 2
@@ -34,14 +35,19 @@ def test_plan_covers_all_once_within_the_budget(sizes, budget):
         assert (len(batch) + 1) * sizes[batch[0][0]] > budget
 
 
-@given(counts=st.lists(st.integers(1, 6), min_size=1, max_size=6), length=st.integers(1, 9), budget=st.integers(1, 120))
-def test_plan_shares_prompts_within_the_budget(counts, length, budget):
-    """Responses to one prompt lie in one row, in as few rows as the budget allows."""
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=6),
+    length=st.integers(1, 9),
+    budget=st.integers(1, 120),
+    halvings=st.integers(0, 5),
+)
+def test_plan_shares_prompts_within_the_budget(counts, length, budget, halvings):
+    """Responses to one prompt lie in one row, in as few rows as the budget (or twice the prompt) allows."""
     sequences = [([prompt] * 10, [0] * length) for prompt, count in enumerate(counts) for _ in range(count)]
-    batches = list(plan(range(len(sequences)), sequences, budget, share=True))
+    batches = list(plan(range(len(sequences)), sequences, budget << halvings, halvings, share=True))
     rows = [row for batch in batches for row in batch]
     assert sorted(i for row in rows for i in row) == list(range(len(sequences)))
-    fit = max(1, (budget - 10) // length)
+    fit = max(1, (max(budget, 10 + (10 >> halvings)) - 10) // length)
     assert len(rows) == sum(-(-count // fit) for count in counts)
     for batch in batches:
         widths = [10 + length * len(row) for row in batch]
@@ -53,7 +59,9 @@ class Memory:
     """A device that holds `limit` tokens or `rows` rows: a larger forward pass raises what CUDA raises."""
 
     def __init__(self, model, limit: int = 10**9, rows: int = 10**9):
-        shares_prompts(model)  # Found out once a model, on a small example.
+        # Found out once a model, on a small example.
+        shares_prompts(model)
+        joins_rows(model)
         self.shapes, self.limit, self.rows = [], limit, rows
         self.handle = model.get_decoder().register_forward_pre_hook(self.check, with_kwargs=True)
 
@@ -78,14 +86,30 @@ def test_out_of_memory_halves_the_budget_and_changes_nothing(make_model, sequenc
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
-def test_memory_may_run_out_after_a_sequence_longer_than_the_budget(make_model, ids_of):
+def test_memory_may_run_out_after_a_sequence_longer_than_the_budget(make_model, ids_of, monkeypatch):
     """The longest fits alone, though it exceeds the budget; then two shorter ones together do not."""
+    monkeypatch.setattr(attention, "joins_rows", lambda model: False)
     model = make_model()
     sequences = [(ids_of(90, 0), [END]), *[(ids_of(39, i), [END]) for i in range(1, 5)]]
     memory = Memory(model, rows=1)
     got = score(model, sequences, tokens_per_batch=85)
     assert all(len(values) == 1 for values in got)
     assert memory.shapes == [(1, 90), (2, 39), *[(1, 39)] * 4]
+
+
+def test_a_prompt_longer_than_the_budget_is_shared_until_memory_runs_out(make_model, ids_of):
+    """Rather than run with each response, which a budget below its length would ask for."""
+    model = make_model()
+    sequences = [(ids_of(90, 0), [*ids_of(20, i), END]) for i in range(1, 9)]
+    memory = Memory(model)
+    expected = score(model, sequences, tokens_per_batch=64)
+    assert memory.shapes == [(1, 90 + 4 * 20), (1, 90 + 4 * 20)]
+    memory.handle.remove()
+    memory = Memory(model, limit=110)
+    got = score(model, sequences, tokens_per_batch=64)
+    assert memory.shapes[-8:] == [(1, 110)] * 8
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
 
 
 def test_out_of_memory_with_a_single_sequence_is_raised(make_model, sequences):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from icr.logps import attention, lay_out, score, shares_prompts, token_logps
+from icr.logps import attention, joined, lay_out, padded, score, shares_prompts, token_logps
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "cohere", "granite", "hyperclovax", "tied"]
 END = 2
@@ -42,6 +42,71 @@ def test_shared_rows_equal_rows_apart_with_gradients(make_model, sequences, fami
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max()))
 
 
+JOINING = [*(family for family in FAMILIES if family != "gemma2"), "gpt2"]
+
+
+@pytest.mark.parametrize("family", JOINING)
+def test_joined_rows_equal_padded_ones_with_gradients(make_model, ids_of, family):
+    """Many prompts in one row, prompts of one token and responses of one among them."""
+    model = make_model(family)
+    assert attention.joins_rows(model)
+    sequences = [(ids_of(p, p), [*ids_of(n, 100 * p + n), END]) for p in (1, 40, 300) for n in (0, 5, 30)]
+    layout = lay_out(sequences, [[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+    weights = torch.linspace(-1, 1, len(layout.targets))
+    results = []
+    for hidden in (joined.joined_hidden, padded.padded_hidden):
+        model.zero_grad()
+        values = attention.selected_logps(model, hidden(model, layout), layout.targets)
+        torch.dot(values, weights).backward()
+        results.append((values.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (in_one, in_one_gradients), (in_rows, gradients) = results
+    np.testing.assert_allclose(in_one, in_rows, rtol=0, atol=1e-5)
+    for a, b in zip(in_one_gradients, gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max()))
+
+
+def test_no_padding_is_run(shared_model, ids_of):
+    model, shapes = shared_model(), []
+    sequences = [(ids_of(length, length), [5, END]) for length in (10, 50)]
+    score(model, sequences, tokens_per_batch=1000)
+    hook = model.get_decoder().register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    score(model, sequences, tokens_per_batch=1000)
+    hook.remove()
+    assert shapes == [(1, 11 + 51)]
+
+
+@pytest.mark.parametrize("family", ["gemma2", "llama"])
+def test_rows_are_padded_where_attention_is_not_sdpa(make_model, family):
+    model = make_model(family)
+    model.set_attn_implementation("eager")
+    assert not attention.joins_rows(model)
+    assert shares_prompts(model)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2"])
+def test_flex_attention_scores_the_same(make_model, sequences, family):
+    """Its block mask, with sliding windows and soft-capping; on a CPU it has no backward pass."""
+    model = make_model(family)
+    expected = score(model, sequences, tokens_per_batch=1000)
+    model.set_attn_implementation("flex_attention")
+    assert shares_prompts(model)
+    assert not attention.joins_rows(model)
+    for a, b in zip(score(model, sequences, tokens_per_batch=1000), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_a_family_that_keeps_the_spans_from_its_attention_is_found_out(make_model, monkeypatch):
+    model = make_model()
+    monkeypatch.setitem(
+        joined.AttentionInterface._global_mapping,
+        "sdpa",
+        lambda *args, icr_spans, **options: joined.sdpa_attention_forward(*args, **options),
+    )
+    assert not attention.joins_rows(model)
+
+
 def test_a_prompt_is_run_once(shared_model, sequences):
     model, shapes = shared_model(), []
     shares_prompts(model)
@@ -55,7 +120,7 @@ def test_a_prompt_is_run_once(shared_model, sequences):
 
 def test_a_model_that_takes_no_mask_runs_rows_apart_and_says_so(make_model, sequences, caplog, monkeypatch):
     expected = score(make_model(), sequences, tokens_per_batch=1000)
-    monkeypatch.setattr(attention, "MASKABLE", ("eager",))
+    monkeypatch.setattr(padded, "MASKABLE", ("eager",))
     model = make_model()
     with caplog.at_level("INFO"):
         got = score(model, sequences, tokens_per_batch=1000)
@@ -70,5 +135,5 @@ def test_a_model_that_takes_no_mask_runs_rows_apart_and_says_so(make_model, sequ
 
 def test_a_wrong_mask_is_found_out(make_model, monkeypatch):
     """Were a family to read the mask differently, its log-probs would be wrong in silence."""
-    monkeypatch.setattr(attention, "_mask", lambda model, layout, window: torch.ones(1, 1, 1, 1, dtype=torch.bool))
+    monkeypatch.setattr(padded, "_mask", lambda model, layout, window: torch.ones(1, 1, 1, 1, dtype=torch.bool))
     assert not shares_prompts(make_model())

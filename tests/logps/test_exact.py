@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from icr.logps import attention, head, lay_out, score, sequence_sums, token_logps
+from icr.logps import attention, head, lay_out, score, sequence_sums, tiles, token_logps
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "cohere", "granite", "hyperclovax", "tied"]
 END, EOS = 2, 3
@@ -43,7 +43,7 @@ def test_every_family_equals_its_plain_forward(shared_model, plain, ids_of, fami
 @pytest.mark.parametrize("family", ["cohere", "granite", "hyperclovax", "gemma2"])
 def test_what_a_family_does_after_the_head_matters(shared_model, plain, ids_of, family, monkeypatch):
     model, sequence = shared_model(family), (ids_of(20, 0), [*ids_of(8, 1), END])
-    monkeypatch.setattr(head, "scaled", lambda logits, config: logits)
+    monkeypatch.setattr(tiles, "scaled", lambda logits, config: logits)
     got = score(model, [sequence], tokens_per_batch=100)[0]
     with torch.no_grad():
         assert np.abs(got - plain(model, *sequence).numpy()).max() > 1e-2
@@ -159,7 +159,7 @@ def test_tiles_of_the_head_equal_a_log_softmax(make_model, ids_of, family, eleme
         model.set_output_embeddings(torch.nn.Linear(32, 262))
     output = model.get_output_embeddings()
     for name, value in {"CHUNK_ELEMENTS": elements, "CHUNK_ROWS": rows, "KEPT_ELEMENTS": kept}.items():
-        monkeypatch.setattr(head, name, value)
+        monkeypatch.setattr(tiles, name, value)
     hidden, targets = torch.randn(11, 32), torch.tensor([0, 261, *ids_of(9, 0)])
     weights = torch.linspace(-1, 2, 11)
 
@@ -171,7 +171,7 @@ def test_tiles_of_the_head_equal_a_log_softmax(make_model, ids_of, family, eleme
         output.requires_grad_(wants_head)
         inputs = [tensor for tensor in (hidden, *output.parameters()) if tensor.requires_grad]
         got = head.selected_logps(model, hidden, targets)
-        logits = head.scaled(output(hidden), model.config)
+        logits = tiles.scaled(output(hidden), model.config)
         expected = logits.log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
         torch.testing.assert_close(got, expected, rtol=0, atol=2e-6)
         for _ in range(2):

@@ -54,6 +54,7 @@ def build(cfg: DictConfig) -> Settings:
         if OmegaConf.select(cfg, key) < 1:
             raise ConfigError(f"{key} must be at least 1, got {OmegaConf.select(cfg, key)}.")
     one_of(cfg, "training_reference", ("round_start", "policy", "reference"))
+    _check_attention(cfg)
     sampler = make(cfg, "sampling")
     if cfg.stage.name != "sft" and sampler.n < 2:
         raise ConfigError(f"sampling.n must be at least 2, got {sampler.n}: a pair needs two responses.")
@@ -90,6 +91,15 @@ def _check_plain(cfg: DictConfig) -> None:
     check("", OmegaConf.to_container(cfg, resolve=True), top)
     for key, expected in PLAIN.items():
         check(key, OmegaConf.to_container(cfg[key], resolve=True), expected)
+
+
+def _check_attention(cfg: DictConfig) -> None:
+    on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    if cfg.model.loader.attn_implementation == "flex_attention" and on_cpu:
+        raise ConfigError(
+            "model.loader.attn_implementation=flex_attention has no backward pass on a CPU: leave it empty, or give sdpa "
+            "or eager."
+        )
 
 
 def _data(cfg: DictConfig) -> Any:

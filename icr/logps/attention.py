@@ -16,8 +16,11 @@ from icr.logps.padded import padded_hidden, takes_masks
 
 log = logging.getLogger(__name__)
 
-_shares: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
-_joins: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+Seen = WeakKeyDictionary[PreTrainedModel, dict[str, bool]]
+"""What was found out about a model, by the attention implementation that it had."""
+
+_shares: Seen = WeakKeyDictionary()
+_joins: Seen = WeakKeyDictionary()
 
 
 def run(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
@@ -33,9 +36,10 @@ def joins_rows(model: PreTrainedModel) -> bool:
     """
     if not may_join(model):
         return False
-    if model not in _joins:
-        _joins[model] = _agrees(model, joined_hidden)
-    return _joins[model]
+    seen, name = _joins.setdefault(model, {}), model.config._attn_implementation
+    if name not in seen:
+        seen[name] = _agrees(model, joined_hidden)
+    return seen[name]
 
 
 def shares_prompts(model: PreTrainedModel) -> bool:
@@ -44,12 +48,13 @@ def shares_prompts(model: PreTrainedModel) -> bool:
     Models whose attention takes no mask of ours (flash attention, linear attention, ALiBi…) are run with a row a
     sequence, and a line in the log says so.
     """
-    if model not in _shares:
-        _shares[model] = takes_masks(model) and _agrees(model, padded_hidden)
-        if not _shares[model]:
-            name = f"{type(model).__name__} with {model.config._attn_implementation}"
-            log.info("%s cannot share prompts between responses: each response is run with its own prompt", name)
-    return _shares[model]
+    seen, name = _shares.setdefault(model, {}), model.config._attn_implementation
+    if name not in seen:
+        seen[name] = takes_masks(model) and _agrees(model, padded_hidden)
+        if not seen[name]:
+            model_name = f"{type(model).__name__} with {name}"
+            log.info("%s cannot share prompts between responses: each response is run with its own prompt", model_name)
+    return seen[name]
 
 
 @torch.no_grad()

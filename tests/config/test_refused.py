@@ -54,6 +54,7 @@ REFUSED = {
     "model.from_scratch=maybe": "model.from_scratch must be true or false, got 'maybe'",
     "model.loader.dtype=float3": "model.loader.dtype must be a torch dtype such as float32 or bfloat16, got 'float3'",
     "model.loader.frozen=embed": "model.loader.frozen must be a list, as in [a,b], got 'embed'",
+    "model.loader.attn_implementation=flex_attention trainer.accelerator=cpu": "has no backward pass on a CPU",
     "langs.codes=[en,sww]": "langs.codes: 'sww' is not a known language code. Did you mean sw?",
     "langs.codes=[en,en]": "langs.codes names 'en' twice",
     "langs.codes=en": "langs.codes must be a list, as in [a,b], got 'en'",

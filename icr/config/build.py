@@ -97,8 +97,8 @@ def _check_attention(cfg: DictConfig) -> None:
     on_cpu = cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available()
     if cfg.model.loader.attn_implementation == "flex_attention" and on_cpu:
         raise ConfigError(
-            "model.loader.attn_implementation=flex_attention has no backward pass on a CPU: leave it empty, or give sdpa "
-            "or eager."
+            "model.loader.attn_implementation=flex_attention has no backward pass on a CPU: leave it empty, or give "
+            "sdpa or eager."
         )
 
 

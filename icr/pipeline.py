@@ -14,10 +14,11 @@ from icr.config import Settings
 from icr.data.context import within_context
 from icr.errors import RunError
 from icr.evaluation.judged import JudgedResponse, metrics
+from icr.models import residency
 from icr.models.loading import LoadedModel, check_same_vocabulary, context_length
 from icr.modules.scorer import ImplicitRewardModule
 from icr.rounds import fingerprint, pairs
-from icr.rounds.callback import GivenPairs, PairCallback, RegeneratePairs
+from icr.rounds.callback import LONG_PART, PART, GivenPairs, PairCallback, RegeneratePairs
 from icr.rounds.progress import progress
 from icr.rounds.store import RunDirectory
 from icr.rounds.tables import ResponseTable, Table
@@ -112,7 +113,7 @@ class Pipeline:
         def load() -> LoadedModel:
             if settings.from_scratch and round == 0:
                 return settings.loader.initialise(policies[round], settings.seed)
-            return settings.loader.load(policies[round], self.device)
+            return settings.loader.load_for_training(policies[round], settings.seed, self.device)
 
         def callback(policy: LoadedModel) -> PairCallback:
             shared = {
@@ -135,18 +136,27 @@ class Pipeline:
                 gate=settings.gate,
                 pairing=settings.pairing,
                 round=round,
+                scored_together=LONG_PART if settings.reward_pair.residency == "one" else PART,
             )
 
         inputs = {"start": fingerprint.of_model(policies[round]), "seed": list(seed)}
-        return settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
+        folder = settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
+        if settings.loader.adapter and settings.loader.adapter.merge:
+            inputs = {"model": self.store.version(f"{name}/model")}
+            merged = functools.partial(self._save_merged, str(folder))
+            self.store.folder(f"{name}/merged", inputs, merged)
+        return folder
+
+    def _save_merged(self, adapter: str, target: Path) -> None:
+        self.settings.loader.load_merged(adapter).save(target)
 
     def _annotator(self, prompt: Any, pair: tuple[str, str]) -> Any:
         return self.settings.reward.for_round(prompt, pair, self._load_scorer)
 
-    def _load_scorer(self, policy: str, reference: str) -> ImplicitRewardModule:
-        load = self.settings.loader.load
-        pair = load(policy, self.device).model, load(reference, self.device).model
-        return ImplicitRewardModule(*pair, tokens_per_batch=self.settings.scoring_tokens)
+    def _load_scorer(self, pair: tuple[str, str], trained: LoadedModel) -> ImplicitRewardModule:
+        alone = self.settings.reward_pair.residency == "one"
+        models = residency.reward_pair(self.settings.loader, pair, trained, self.device, one_at_a_time=alone)
+        return ImplicitRewardModule(*models, tokens_per_batch=self.settings.scoring_tokens)
 
     def _training_reference(self) -> str | None:
         pair = self.settings.reward_pair

@@ -110,8 +110,11 @@ def quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     transformers.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It misses kernels that a CPU can do without.
     # Pairs are collated in microseconds: loader workers would cost more than they save.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # optim=paged_adamw8bit where there is nothing to page.
+    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU.*")
     # Between two of Lightning's own dependencies.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 

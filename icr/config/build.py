@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from icr.config.settings import Settings, StageSettings
 from icr.data.languages import language_names
 from icr.errors import ConfigError
 from icr.explain import options
+from icr.models.adapters import Lora
 from icr.modules.schedule import Schedule
 from icr.rounds.training import TrainerSettings, Training
 
@@ -34,7 +36,7 @@ PLAIN = {
 TOP = {"iterations": "int", "seed": "int", "training_reference": "str"}
 GROUPS = (
     *("reward_pair", "reward", "reward_prompt", "length_control", "gate", "pairing", "loss", "sampling", "trainer"),
-    *("evaluation", "controls", "logger", "data"),
+    *("evaluation", "controls", "logger", "data", "adapter"),
 )
 PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -65,7 +67,7 @@ def build(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         model_path=cfg.model.path,
         from_scratch=cfg.model.from_scratch,
-        loader=make(cfg, "model.loader"),
+        loader=replace(make(cfg, "model.loader"), adapter=_adapter(cfg)),
         reward_pair=make(cfg, "reward_pair"),
         training_reference=cfg.training_reference,
         data=_data(cfg),
@@ -113,6 +115,20 @@ def _data(cfg: DictConfig) -> Any:
             f"{', '.join(options(conf_dir(), 'data'))}."
         )
     return source
+
+
+def _adapter(cfg: DictConfig) -> Lora | None:
+    if "_target_" not in cfg.adapter:
+        check("adapter", OmegaConf.to_container(cfg.adapter), {})
+        return None
+    if cfg.model.from_scratch:
+        raise ConfigError("model.from_scratch: random weights are trained as a whole; leave them to adapter=none.")
+    if cfg.trainer.precision in ("bf16-true", "16-true"):
+        raise ConfigError(
+            f"trainer.precision={cfg.trainer.precision} would round the adapter too. Leave trainer.precision=32-true, "
+            f"which keeps the adapter in float32, and give model.loader.dtype=bfloat16 for the weights under it."
+        )
+    return make(cfg, "adapter")
 
 
 def _evaluation(cfg: DictConfig) -> Any:

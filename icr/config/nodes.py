@@ -13,6 +13,9 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from icr.arguments import check, signature
 from icr.errors import ConfigError
 
+EXTRAS = {"bitsandbytes": "quantisation"}
+"""Extras that bring the packages which `_target_`s in `conf/` name."""
+
 
 def make(cfg: DictConfig, key: str) -> Any:
     """Instantiate the node at `key`; what its class refuses becomes a `ConfigError` that names the key."""
@@ -22,6 +25,8 @@ def make(cfg: DictConfig, key: str) -> Any:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
+        if isinstance(cause, ConfigError):
+            raise cause from error
         if isinstance(cause, (ValueError, TypeError)):
             raise ConfigError(keyed(key, cause)) from error
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
@@ -85,6 +90,12 @@ def keyed(key: str, cause: Exception) -> str:
     return f"{key}{separator}{text}."
 
 
+def _unimportable(target: str, missing: str | None) -> str:
+    if missing in EXTRAS:
+        return f"{target} needs {missing}, which is not installed: pip install 'icr[{EXTRAS[missing]}]'."
+    return f"{target} cannot be imported."
+
+
 def _check_signatures(key: str, values: Any) -> None:
     """Check `values`, and what is nested in them, against the classes that their `_target_`s name."""
     if not isinstance(values, Mapping):
@@ -93,7 +104,8 @@ def _check_signatures(key: str, values: Any) -> None:
         try:
             target = get_object(values["_target_"])
         except Exception as error:
-            raise ConfigError(f"{key}._target_: {values['_target_']} cannot be imported.") from error
+            missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+            raise ConfigError(f"{key}._target_: {_unimportable(values['_target_'], missing)}") from error
         check(key, values, signature(target), target.__name__)
     for name, value in values.items():
         _check_signatures(f"{key}.{name}", value)

@@ -1,4 +1,7 @@
-"""Loading a policy, a reference and their tokenizer: folders or hub names, safetensors, no remote code by default."""
+"""Loading a policy, a reference and their tokenizer: folders or hub names of models and of adapters.
+
+Safetensors, and no remote code by default.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,31 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from icr.arguments import near_folder
 from icr.errors import ModelError
+from icr.models import adapters
 from icr.models.rendering import Renderer
 
 
 @dataclass
 class LoadedModel:
-    """A model with its renderer, and the folder or hub name that it came from."""
+    """A model with its renderer, and the folder or hub name that it came from.
+
+    Attributes:
+        base: path of the model whose weights lie frozen under its adapter; None where it has no adapter.
+    """
 
     model: PreTrainedModel
     renderer: Renderer
     path: str
+    base: str | None = None
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary Hugging Face folder: configuration, safetensors, tokenizer.
+        """Write an ordinary Hugging Face folder (configuration, safetensors, tokenizer), or peft's of the adapter.
 
         Raises:
             OSError: it cannot be written, such as on a full disk.
         """
+        if self.base:
+            adapters.record_base(self.model, self.base)
         try:
             self.model.save_pretrained(folder)
         except SafetensorError as error:
@@ -51,6 +62,7 @@ class Loader:
         pad_token: pad token for tokenizers without one (masks go by position, so it may equal the end token).
         trust_remote_code: whether a model's own code may run.
         frozen: names of parameters that training leaves alone, by a part of their name (such as `embed_tokens`).
+        adapter: what a model that is loaded for training gets (config group `adapter`); None trains all its weights.
     """
 
     dtype: str = "float32"
@@ -59,6 +71,7 @@ class Loader:
     pad_token: str = ""
     trust_remote_code: bool = False
     frozen: tuple[str, ...] = ()
+    adapter: adapters.Lora | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(getattr(torch, self.dtype, None), torch.dtype):
@@ -71,8 +84,13 @@ class Loader:
             ModelError: there is no such folder, or its tokenizer lacks a chat template, a pad or an end token.
         """
         check_exists(path)
+        base = adapters.base_of(path)
+        if base:
+            _check_base(path, base)
+        # An adapter may have been saved without a tokenizer.
+        bare = base and Path(path).is_dir() and not (Path(path) / "tokenizer_config.json").is_file()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
+            tokenizer = AutoTokenizer.from_pretrained(base if bare else path, trust_remote_code=self.trust_remote_code)
         except (OSError, ValueError) as error:
             raise ModelError(f"The tokenizer of {path} cannot be loaded: {_brief(error)}") from error
         if self.pad_token:
@@ -83,23 +101,58 @@ class Loader:
         return Renderer(tokenizer, self.end_of_turn)
 
     def load(self, path: str, device: torch.device | str = "cpu") -> LoadedModel:
-        """Model and tokenizer of `path`, in evaluation mode, dropout off.
+        """Model, adapter if it is one, and tokenizer of `path`, in evaluation mode, dropout off.
 
         Raises:
             ModelError: it cannot be loaded, or is not a causal language model.
         """
         renderer = self.renderer(path)
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=getattr(torch, self.dtype),
-                attn_implementation=self.attn_implementation or None,
-                trust_remote_code=self.trust_remote_code,
-                use_safetensors=True,
-            )
-        except (OSError, ValueError) as error:
-            raise ModelError(f"The model {path} cannot be loaded: {_brief(error)}") from error
-        return self._ready(model, renderer, path, device)
+        base = adapters.base_of(path)
+        model = self._weights(base or path, device, quantised=self.quantises(path))
+        if base:
+            adapters.load_adapter(model, path)
+        return self._ready(LoadedModel(model, renderer, path, base), device)
+
+    def load_for_training(self, path: str, seed: int, device: torch.device | str = "cpu") -> LoadedModel:
+        """What a training starts from: the model at `path` as it is, or with the adapter that is to be trained.
+
+        The adapter at `path` is trained on, a model at `path` is given a fresh one, drawn with `seed`. Where no adapter
+        is asked for, all weights are trained, and an adapter at `path` becomes part of them.
+
+        Raises:
+            ModelError: as `load`; or the adapter has another rank than the one asked for, or all of a model that is
+                quantised would be trained.
+        """
+        base = adapters.base_of(path)
+        if not self.adapter:
+            start = self.load_merged(path, device) if base else self.load(path, device)
+            if getattr(start.model, "is_quantized", False):
+                raise ModelError(f"The weights of {path} are quantised and cannot be trained; choose adapter=lora.")
+            return start
+        if base:
+            start = self.load(path, device)
+            if (rank := start.model.peft_config[adapters.TRAINED].r) != self.adapter.r:
+                raise ModelError(f"The adapter {path} has rank {rank}: set adapter.r={rank} to go on with it.")
+            return start
+        renderer = self.renderer(path)
+        model = self._weights(path, device, quantised=self.adapter.quantisation is not None)
+        self.adapter.add_to(model, path, seed)
+        return self._ready(LoadedModel(model, renderer, path, path), device)
+
+    def load_merged(self, path: str, device: torch.device | str = "cpu") -> LoadedModel:
+        """The adapter at `path` added to the weights of its model: these are in the loader's dtype, never in 4 bits.
+
+        Raises:
+            ModelError: as `load`.
+        """
+        renderer = self.renderer(path)
+        model = adapters.merged(self._weights(adapters.base_of(path), device, quantised=False), path)
+        return self._ready(LoadedModel(model, renderer, path), device)
+
+    def quantises(self, path: str) -> bool:
+        """Whether `load` makes 4-bit weights of the model at `path`, or of the one that the adapter there lies on."""
+        quantisation = self.adapter and self.adapter.quantisation
+        return bool(quantisation and (quantisation.everything or adapters.base_of(path)))
 
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
@@ -110,9 +163,29 @@ class Loader:
             model = AutoModelForCausalLM.from_config(
                 config, dtype=getattr(torch, self.dtype), attn_implementation=self.attn_implementation or None
             )
-        return self._ready(model, renderer, path, "cpu")
+        return self._ready(LoadedModel(model, renderer, path), "cpu")
 
-    def _ready(self, model: PreTrainedModel, renderer: Renderer, path: str, device: torch.device | str) -> LoadedModel:
+    def _weights(self, path: str, device: torch.device | str, *, quantised: bool) -> PreTrainedModel:
+        dtype = getattr(torch, self.dtype)
+        # Only what is quantised goes straight to the device: adapters are drawn on the CPU, alike for every device.
+        options = {}
+        if quantised:
+            options = {"quantization_config": self.adapter.quantisation.config(dtype), "device_map": {"": str(device)}}
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=dtype,
+                attn_implementation=self.attn_implementation or None,
+                trust_remote_code=self.trust_remote_code,
+                use_safetensors=True,
+                **options,
+            )
+        except (OSError, ValueError, ImportError) as error:
+            raise ModelError(f"The model {path} cannot be loaded: {_brief(error)}") from error
+        return adapters.without_repacking(model)
+
+    def _ready(self, loaded: LoadedModel, device: torch.device | str) -> LoadedModel:
+        model = loaded.model
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -121,8 +194,10 @@ class Loader:
                 if "drop" in name and isinstance(value, float):
                     setattr(module, name, 0.0)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = not any(part in name for part in self.frozen)
-        return LoadedModel(model.to(device).eval(), renderer, path)
+            trains = parameter.requires_grad if loaded.base else parameter.is_floating_point()
+            parameter.requires_grad = trains and not any(part in name for part in self.frozen)
+        model.to(device).eval()
+        return loaded
 
 
 def check_exists(path: str) -> None:
@@ -133,7 +208,7 @@ def check_exists(path: str) -> None:
     """
     folder = Path(path)
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
             raise ModelError(f"The model folder {path} has no config.json; give a folder that save_pretrained wrote.")
         return
     if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
@@ -181,8 +256,18 @@ def check_same_vocabulary(policy: Renderer, reference: Renderer, policy_path: st
 
 def context_length(path: str, trust_remote_code: bool = False) -> int | None:
     """Most positions that the model at `path` takes, from its configuration; None where it states none."""
-    config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    config = AutoConfig.from_pretrained(adapters.base_of(path) or path, trust_remote_code=trust_remote_code)
     return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def _check_base(path: str, base: str) -> None:
+    try:
+        check_exists(base)
+    except ModelError as error:
+        raise ModelError(
+            f"The adapter {path} lies on another model: {error} Put it there, or set base_model_name_or_path in its "
+            f"adapter_config.json."
+        ) from error
 
 
 def _brief(error: Exception) -> str:

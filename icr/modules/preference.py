@@ -38,6 +38,7 @@ class PreferenceModule(LightningModule):
         self.objective = objective
         self.optimizer = optimizer
         self.schedule = schedule
+        self.strict_loading = False  # Checkpoints hold what is trained, not the gigabytes that stay as they are.
         self._step_metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._partners: dict[str, dict[str, torch.Tensor]] = {"policy": {}, "reference": {}}
 
@@ -84,6 +85,23 @@ class PreferenceModule(LightningModule):
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
         scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Leave out the weights that are not trained: a resumed training starts from the same ones."""
+        kept = self._trained()
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Refuse a checkpoint of other weights.
+
+        Raises:
+            RunError: it has not what is trained here.
+        """
+        if missing := self._trained() - checkpoint["state_dict"].keys():
+            raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
+
+    def _trained(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     @torch.no_grad()
     def _partner_logps(self, mismatched: Mismatched) -> dict[str, dict[str, torch.Tensor]]:

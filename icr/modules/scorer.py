@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from lightning.pytorch import LightningModule
 from transformers import PreTrainedModel
 
 from icr.logps import score
+from icr.models.residency import Opener
 
 
 class ImplicitRewardModule(LightningModule):
     """Scores responses under the reward pair `(π, π_ref)`; `predict` returns the token log-probs of both.
 
-    Nothing here is trained: both models are frozen and in evaluation mode.
+    Nothing here is trained: both models are frozen and in evaluation mode. Either may be an opener instead, whose model
+    is there while it scores and is none of this module's.
     """
 
-    def __init__(self, policy: PreTrainedModel, reference: PreTrainedModel, *, tokens_per_batch: int):
+    def __init__(self, policy: PreTrainedModel | Opener, reference: PreTrainedModel | Opener, *, tokens_per_batch: int):
         super().__init__()
-        self.policy = policy.requires_grad_(False).eval()
-        self.reference = reference.requires_grad_(False).eval()
+        self.policy = _frozen(policy)
+        self.reference = _frozen(reference)
         self.tokens_per_batch = tokens_per_batch
 
     def predict_step(
@@ -37,7 +40,16 @@ class ImplicitRewardModule(LightningModule):
         Raises:
             NonFiniteLogpError: a log-prob is NaN or infinite.
         """
-        options = {"tokens_per_batch": self.tokens_per_batch, "on_batch": on_batch}
-        policy = score(self.policy, batch, **options)
-        reference = score(self.reference, batch, **options)
-        return list(zip(policy, reference, strict=True))
+        sides = []
+        for side in (self.policy, self.reference):
+            with _opened(side) as model:
+                sides.append(score(model, batch, tokens_per_batch=self.tokens_per_batch, on_batch=on_batch))
+        return list(zip(*sides, strict=True))
+
+
+def _frozen(model: PreTrainedModel | Opener) -> PreTrainedModel | Opener:
+    return model.requires_grad_(False).eval() if isinstance(model, PreTrainedModel) else model
+
+
+def _opened(model: PreTrainedModel | Opener) -> AbstractContextManager[PreTrainedModel]:
+    return nullcontext(model) if isinstance(model, PreTrainedModel) else model()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from icr.errors import RunError
 from icr.logps import NonFiniteLogpError
@@ -20,7 +20,7 @@ from icr.types import Judge, Prompt, Response, ScoredResponse
 
 Prompts = Mapping[tuple[str, str], Prompt]
 OnBatch = Callable[[int], object]
-LoadScorer = Callable[[str, str], ImplicitRewardModule]
+LoadScorer = Callable[[tuple[str, str], LoadedModel], ImplicitRewardModule]
 
 TRUNCATED = "cut by the length limit"
 
@@ -49,7 +49,7 @@ class Reward(Protocol):
         Args:
             prompt: the reward prompt (`icr.data.reward_prompts`).
             pair: paths of the reward policy and reference.
-            load_scorer: loads the pair.
+            load_scorer: loads the pair, given the round's policy, with which it may share weights.
         """
 
 
@@ -81,6 +81,7 @@ class ImplicitAnnotator:
     prompt: Any
     pair: tuple[str, str]
     load_scorer: LoadScorer
+    scorer: ImplicitRewardModule | None = None
 
     def inputs(self) -> dict[str, Any]:
         """Content of the pair, the reward prompt and the reward's settings."""
@@ -101,8 +102,9 @@ class ImplicitAnnotator:
             RunError: a log-prob is not finite; the response is named.
         """
         sequences = self.prompt.sequences(responses, prompts, policy)
+        self.scorer = self.scorer or self.load_scorer(self.pair, policy)
         try:
-            scored = self._scorer.predict_step(sequences, on_batch=on_batch)
+            scored = self.scorer.predict_step(sequences, on_batch=on_batch)
         except NonFiniteLogpError as error:
             bad = responses[error.index]
             raise RunError(
@@ -123,11 +125,8 @@ class ImplicitAnnotator:
 
     def release(self) -> None:
         """Let go of the reward pair's weights."""
-        self.__dict__.pop("_scorer", None)
-
-    @functools.cached_property
-    def _scorer(self) -> ImplicitRewardModule:
-        return self.load_scorer(*self.pair)
+        self.scorer = None
+        torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)

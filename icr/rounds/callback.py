@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from icr.errors import RunError
+from icr.models import residency
 from icr.models.loading import LoadedModel, Loader
 from icr.models.rendering import Renderer
 from icr.rewards import Choices, LengthPenalty, Pairing, apply_gate, choose_pairs
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 PART = 64
 """Prompts sampled, or scored, between two saves."""
+
+LONG_PART = 1024
+"""Prompts scored between two saves where every part loads the reward pair anew."""
 
 
 @dataclass
@@ -81,8 +86,9 @@ class PairCallback(Callback, ABC):
     def _with_reference(self, made: list[PreferencePair], partners: bool) -> list[PreferencePair]:
         rows = pairs.with_partners(made) if partners else made
         path = self.training_reference
-        reference = self.loader.load(path, self.policy.model.device) if path else self.policy
-        with progress(len(rows) * (4 if partners else 2), f"{self.name} · reference") as update:
+        opened = residency.beside(self.loader, path, self.policy) if path else nullcontext(self.policy)
+        total = len(rows) * (4 if partners else 2)
+        with opened as reference, progress(total, f"{self.name} · reference") as update:
             return pairs.with_reference_logps(
                 rows, reference, partners=partners, tokens_per_batch=self.tokens_per_batch, on_batch=update
             )
@@ -92,7 +98,8 @@ class PairCallback(Callback, ABC):
 class RegeneratePairs(PairCallback):
     """Samples responses to the prompts, annotates them, controls their length and pairs them: one round's data.
 
-    Each step is a stage of the run directory: `responses`, `rewards`, `length_control`, `pairs`.
+    Each step is a stage of the run directory: `responses`, `rewards`, `length_control`, `pairs`. `scored_together` is
+    the number of prompts whose responses are scored between two saves.
     """
 
     prompts: Sequence[Prompt]
@@ -102,6 +109,7 @@ class RegeneratePairs(PairCallback):
     gate: Gate | None
     pairing: Pairing
     round: int
+    scored_together: int = PART
 
     def make_pairs(self, objective: Any) -> list[PreferencePair]:
         """Sample → annotate → control length → pair.
@@ -148,7 +156,10 @@ class RegeneratePairs(PairCallback):
                 return self.annotator.annotate(chunk, by_key, self.policy, update)
 
             inputs = {"responses": self.store.version(f"{self.name}/responses"), **self.annotator.inputs()}
-            parts = [lambda chunk=chunk: annotate(chunk) for chunk in _chunks(responses, PART * self.sampler.n)]
+            parts = [
+                lambda chunk=chunk: annotate(chunk)
+                for chunk in _chunks(responses, self.scored_together * self.sampler.n)
+            ]
             scored = self.store.rows_in_parts(f"{self.name}/rewards", Table(ScoredResponse), inputs, parts)
         self.annotator.release()
         return scored

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from icr.models.adapters import base_of
+
 
 def of_value(value: Any) -> str:
     """Hash of anything that JSON can hold."""
@@ -17,7 +19,10 @@ def of_value(value: Any) -> str:
 
 
 def of_model(path: str) -> str:
-    """Hash of a model folder's configuration, weights and tokenizer; a hub name stands for itself."""
+    """Hash of a model folder's configuration, weights and tokenizer; a hub name stands for itself.
+
+    An adapter's hash is also of the model that it lies on.
+    """
     folder = Path(path)
     if not folder.is_dir():
         return f"hub:{path}"
@@ -26,6 +31,8 @@ def of_model(path: str) -> str:
     for file in sorted(files):
         digest.update(file.name.encode())
         digest.update(_of_file(file, file.stat().st_size, file.stat().st_mtime_ns))
+    if base := base_of(path):
+        digest.update(of_model(base).encode())
     return digest.hexdigest()[:16]
 
 

@@ -22,12 +22,16 @@ class RewardPair:
     """`initial` or `current`."""
     reference_round: str = "initial"
     """`initial` or `previous`."""
+    residency: str = "both"
+    """`both` in memory at a time, or `one`, with the model in training off the device meanwhile."""
 
     def __post_init__(self) -> None:
         if self.policy_round not in ("initial", "current"):
             raise ValueError(f"policy_round must be initial or current, got {self.policy_round!r}")
         if self.reference_round not in ("initial", "previous"):
             raise ValueError(f"reference_round must be initial or previous, got {self.reference_round!r}")
+        if self.residency not in ("both", "one"):
+            raise ValueError(f"residency must be both or one, got {self.residency!r}")
         if (self.policy_round, self.reference_round) == ("initial", "previous"):
             raise ValueError(
                 "reference_round=previous needs policy_round=current: in round 1 the previous policy is the initial "

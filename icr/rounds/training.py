@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
 from icr.models.loading import LoadedModel
+from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rounds import fingerprint
@@ -43,6 +44,7 @@ class TrainerSettings:
     devices: int | str = 1
     checkpoint_every: int = 100
     threads: int | None = None
+    gradient_checkpointing: bool = False
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
@@ -101,6 +103,8 @@ class Training:
     def _fit(self, store: RunDirectory, name: str, start: LoadedModel, pairs, loggers: Sequence) -> LoadedModel:
         settings = self.settings
         _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
+        if settings.gradient_checkpointing:
+            checkpoint_activations(start.model)
         module = PreferenceModule(start.model.train(), self.objective, self.optimizer, self.schedule)
         datamodule = CrossLingualPairDataModule(
             global_batch_size=settings.global_batch_size,

@@ -31,9 +31,9 @@ def pair(tmp_path_factory) -> tuple[str, str]:
     return tiny.byte_llama(folder / "a", 1, context=256), tiny.byte_llama(folder / "b", 2, context=256)
 
 
-def load_scorer(policy: str, reference: str) -> ImplicitRewardModule:
+def load_scorer(pair: tuple[str, str], trained: LoadedModel) -> ImplicitRewardModule:
     """As the pipeline does."""
-    return ImplicitRewardModule(Loader().load(policy).model, Loader().load(reference).model, tokens_per_batch=64)
+    return ImplicitRewardModule(*(Loader().load(path).model for path in pair), tokens_per_batch=64)
 
 
 def annotate(reward: ImplicitReward, prompt, pair: tuple[str, str], responses: list):

@@ -1,0 +1,49 @@
+"""Making room on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+from icr.errors import ModelError
+
+
+@contextmanager
+def offloaded(model: PreTrainedModel) -> Iterator[None]:
+    """The model's weights on the CPU meanwhile, and back on their device afterwards; nothing for a model on the CPU.
+
+    Parameters stay the objects that they were, so that an optimiser made of them goes on.
+    """
+    device = model.device
+    if device.type == "cpu":
+        yield
+        return
+    model.to("cpu")
+    torch.cuda.empty_cache()
+    try:
+        yield
+    finally:
+        model.to(device)
+
+
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Keep only the input of each layer for the backward pass, which computes the rest again: memory for time.
+
+    Raises:
+        ModelError: transformers cannot do so for this family.
+    """
+    # The name from transformers 5.20 or so; the older one warns from then on.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    try:
+        enable({"use_reentrant": False})
+    except ValueError as error:
+        raise ModelError(f"trainer.gradient_checkpointing: {error}") from error
+
+
+def discard(model: PreTrainedModel) -> None:
+    """Give the weights' memory back at once, whoever still holds the model, which is of no use from here on."""
+    model.to("meta")
+    torch.cuda.empty_cache()

@@ -151,9 +151,14 @@ def _training(cfg: DictConfig) -> Training:
         raise ConfigError(f"trainer.devices must be a number of devices, auto, or a list such as 0,1; got {devices!r}.")
     optimizer = make(cfg, "optim.optimizer")
     try:
-        optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, TypeError) as error:
+        made = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(keyed("optim.optimizer", error)) from error
+    if made.defaults.get("fused") and cfg.trainer.precision.endswith("mixed") and cfg.trainer.gradient_clip:
+        raise ConfigError(
+            f"optim.optimizer.fused: Lightning clips no gradients of a fused optimiser under "
+            f"trainer.precision={cfg.trainer.precision}; give optim.optimizer.fused=null or trainer.gradient_clip=0."
+        )
     return Training(
         objective=make(cfg, "loss"),
         optimizer=optimizer,

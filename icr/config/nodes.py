@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,7 +29,8 @@ def make(cfg: DictConfig, key: str) -> Any:
         if isinstance(cause, ConfigError):
             raise cause from error
         if isinstance(cause, (ValueError, TypeError)):
-            raise ConfigError(keyed(key, cause)) from error
+            nested = re.search(r"full_key: (\S+)", str(error))
+            raise ConfigError(keyed(nested[1] if nested else key, cause)) from error
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils import cached_file, find_adapter_config_file
@@ -142,11 +143,11 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
     try:
         config = PeftConfig.from_pretrained(path)
         weights = load_file(cached_file(path, "adapter_model.safetensors"))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise ModelError(f"The adapter {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     config.inference_mode = False
     base = config.base_model_name_or_path
-    _inject(model, config, name, base, f"the adapter {path}")
+    _inject(model, config, name, base, f"The adapter {path}")
     weights = {key.removeprefix("base_model.model."): value for key, value in weights.items()}
     try:
         found = set_peft_model_state_dict(model, weights, adapter_name=name)
@@ -158,14 +159,22 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
         raise ModelError(f"The adapter {path} was made for another model than {base}: {key} has no counterpart.")
 
 
-def without_repacking(model: PreTrainedModel) -> PreTrainedModel:
-    """Keep bitsandbytes on a CPU from repacking 4-bit weights for evaluation, which rounds their scales to bfloat16.
+def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:
+    """Hold bitsandbytes to the numbers that it has on a GPU, where 4-bit weights lie on a CPU.
 
-    What is scored and what is trained would be two models.
+    Raises:
+        ModelError: it would compute with wrong weights.
     """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    for layer in layers if model.device.type == "cpu" else []:
+        # It repacks weights for evaluation, with scales in bfloat16: what is scored and what is trained would differ.
+        layer.support_avx512bf16_for_cpu = False
+        state = layer.weight.quant_state
+        if state.shape[-1] % state.blocksize:
+            raise ModelError(
+                f"The model {path} cannot be had in 4 bits on a CPU: a layer has {state.shape[-1]} inputs, and there "
+                f"bitsandbytes reads weights wrongly unless it is a multiple of {state.blocksize}. Choose adapter=lora."
+            )
     return model
 
 
@@ -197,8 +206,11 @@ def merged(model: PreTrainedModel, path: str) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        with warnings.catch_warnings():
+            # Between peft and transformers: a renamed property, and a setting that peft puts right.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out is set to False")
+            return PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The adapter {path} cannot be merged: {' '.join(str(error).split())[:300]}") from error
 
 
@@ -217,7 +229,7 @@ def _inject(model: PreTrainedModel, config, name: str, base: str, where: str) ->
 
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`|fan_in_fan_out is set to False")
             model.add_adapter(config, name)
     except ValueError as error:
         raise ModelError(f"{where}: {' '.join(str(error).split())} ({base})") from error

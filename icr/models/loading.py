@@ -180,9 +180,9 @@ class Loader:
                 use_safetensors=True,
                 **options,
             )
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise ModelError(f"The model {path} cannot be loaded: {_brief(error)}") from error
-        return adapters.without_repacking(model)
+        return adapters.check_kernels(model, path)
 
     def _ready(self, loaded: LoadedModel, device: torch.device | str) -> LoadedModel:
         model = loaded.model

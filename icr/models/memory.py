@@ -45,5 +45,6 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
 
 def discard(model: PreTrainedModel) -> None:
     """Give the weights' memory back at once, whoever still holds the model, which is of no use from here on."""
-    model.to("meta")
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.new_empty(0)
     torch.cuda.empty_cache()

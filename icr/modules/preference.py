@@ -88,8 +88,9 @@ class PreferenceModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Leave out the weights that are not trained: a resumed training starts from the same ones."""
-        kept = self._trained()
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in kept}
+        if weights := checkpoint.get("state_dict"):  # Some strategies write them by themselves.
+            kept = self._trained()
+            checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Refuse a checkpoint of other weights.
@@ -97,7 +98,8 @@ class PreferenceModule(LightningModule):
         Raises:
             RunError: it has not what is trained here.
         """
-        if missing := self._trained() - checkpoint["state_dict"].keys():
+        weights = checkpoint.get("state_dict")
+        if weights and (missing := self._trained() - weights.keys()):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
 
     def _trained(self) -> set[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import pytest
 
 from icr import config
@@ -71,6 +74,19 @@ REFUSED = {
     "+foo=1": "foo is not a setting.",
     "+scoring.tokens=3": "scoring.tokens is not a setting. Did you mean scoring.tokens_per_batch?",
     "+stage.splitt=x": "stage.splitt is not a setting. Did you mean stage.split?",
+    "adapter=lora adapter.r=0": "adapter.r must be at least 1, got 0",
+    "adapter=lora adapter.r=x": "adapter.r must be a whole number, got 'x'",
+    "adapter=lora adapter.alpha=0": "adapter.alpha must be above 0, got 0",
+    "adapter=lora adapter.target_modules=[]": "adapter.target_modules must be all-linear or a list, as in",
+    "adapter=lora +adapter.dropout=0.1": "adapter.dropout is not a setting of Lora",
+    "adapter=qlora adapter.quantisation.type=int4": "adapter.quantisation.type must be nf4 or fp4, got 'int4'",
+    "adapter=none +adapter.r=8": "adapter.r is not a setting",
+    "adapter=lora model.from_scratch=true": "model.from_scratch: random weights are trained as a whole",
+    "adapter=lora trainer.precision=bf16-true": "trainer.precision=bf16-true would round the adapter too",
+    "reward_pair.residency=two": "reward_pair.residency must be both or one, got 'two'",
+    "trainer.gradient_checkpointing=1": "trainer.gradient_checkpointing must be true or false, got 1",
+    "optim.optimizer.fused=true trainer.precision=bf16-mixed": "optim.optimizer.fused: Lightning clips no gradients",
+    "optim=adamw8bit optim.lr=0": "optim.lr must be above 0, got 0",
     "loss.beta=${nope}": "loss.beta does not resolve: Interpolation key 'nope' not found",
     "data=parallel data.dir=x data.on_missing=skip": "data.on_missing must be error or drop, got 'skip'",
 }
@@ -103,3 +119,17 @@ def test_what_must_be_given_is_listed(overrides, missing, compose):
 
 def test_sft_needs_no_second_response(compose):
     assert config.build(compose("stage=sft", "data=pocket_demonstrations", "sampling.n=1")).sampler.n == 1
+
+
+@pytest.mark.parametrize(
+    ("choice", "package"),
+    [("optim=adamw8bit", "bitsandbytes"), ("adapter=lora", "peft"), ("adapter=qlora", "bitsandbytes")],
+)
+def test_a_missing_extra_is_named(choice, package, compose, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError) as refused:
+        config.build(compose(*NO_MODELS, choice))
+    assert f"needs {package}, which is not installed: pip install 'icr[quantisation]'." in str(refused.value)
+    assert "\n" not in str(refused.value)

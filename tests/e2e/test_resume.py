@@ -55,8 +55,8 @@ def undisturbed(program: Program, pocket_pair, tmp_path_factory) -> Finished:
 
 
 def weights_differ(one: Path, other: Path) -> float:
-    """Largest difference of any weight of two model folders."""
-    first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    """Largest difference of any weight of two model folders, or adapter folders."""
+    first, second = (load_file(next(folder.glob("*model.safetensors"))) for folder in (one, other))
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
 

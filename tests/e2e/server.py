@@ -14,6 +14,8 @@ import os
 import sys
 import traceback
 
+import bitsandbytes  # noqa: F401 (shared by the runs that want it)
+import peft  # noqa: F401
 import torch
 
 import icr.run

@@ -155,7 +155,7 @@ def test_an_adapter_on_4_bit_weights(model_folder, tmp_path, double):
     assert differences == pytest.approx([0.09] * 14, abs=0.01)
     np.testing.assert_allclose(logps(start.model), by_hand(plain), atol=1e-5)
     training = by_hand(start.model.train())
-    np.testing.assert_allclose(training, logps(start.model), atol=1e-6)
+    np.testing.assert_allclose(training, logps(start.model), atol=1e-5)
     moved(start).save(tmp_path / "adapter")
     folder = str(tmp_path / "adapter")
     np.testing.assert_allclose(logps(loader.load(folder).model), logps(start.model), atol=1e-6)

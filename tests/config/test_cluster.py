@@ -6,7 +6,9 @@ import importlib.util
 
 import hydra
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import MissingConfigException
+from hydra.types import RunMode
 
 from icr import config
 from icr.explain import LAUNCHERS, composition_error, options
@@ -14,9 +16,11 @@ from icr.explain import LAUNCHERS, composition_error, options
 PLUGINS = {"slurm": "hydra_plugins.hydra_submitit_launcher", "ray": "hydra_plugins.hydra_ray_launcher"}
 
 
+pytestmark = pytest.mark.usefixtures("compose")
+
+
 def launcher(*overrides: str):
-    with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        return hydra.compose("config", list(overrides), return_hydra_config=True).hydra.launcher
+    return hydra.compose("config", list(overrides), return_hydra_config=True).hydra.launcher
 
 
 def test_every_option_is_known():
@@ -41,3 +45,12 @@ def test_a_slurm_job_has_one_task_a_device():
 
 def test_the_cluster_is_no_setting_of_the_run(compose):
     assert config.build(compose("cluster=slurm")).compared == config.build(compose()).compared
+
+
+@pytest.mark.parametrize(("mode", "group"), [(RunMode.MULTIRUN, "alphas"), (RunMode.RUN, None)])
+def test_jobs_of_a_sweep_are_one_group_in_wandb_by_the_name_of_its_folder(mode, group, monkeypatch):
+    cfg = hydra.compose("config", ["logger=wandb", "run.dir=runs/alphas"], return_hydra_config=True)
+    assert cfg.logger.group is None
+    cfg.hydra.mode = mode
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", cfg)
+    assert hydra.compose("config", ["logger=wandb"]).logger.group == group

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+import torch
 
 from icr import config
 from icr.errors import ConfigError
@@ -75,3 +76,21 @@ def test_the_ablations_take_their_values(paper):
 def test_the_prompts_are_the_users_to_give(name, compose):
     with pytest.raises(ConfigError, match=r"^data\.dir must be given, as in data\.dir=<value>"):
         config.build(compose(f"experiment={name}"))
+
+
+def test_at_its_learning_rate_only_float32_weights_move(paper):
+    settings = paper("paper_dpo")
+
+    def moved(dtype: torch.dtype) -> float:
+        weights = torch.nn.Parameter((torch.randn(20_000) * 0.02).to(dtype))
+        before = weights.detach().clone()
+        optimizer = settings.training.optimizer([weights])
+        for _ in range(20):
+            weights.grad = torch.ones_like(weights)
+            optimizer.step()
+        return (weights != before).float().mean().item()
+
+    assert settings.loader.dtype == "float32"
+    assert settings.training.settings.precision == "bf16-mixed"
+    assert moved(torch.float32) > 0.99
+    assert moved(torch.bfloat16) < 0.02

@@ -12,6 +12,9 @@ from icr.arguments import near
 FULL = (errno.ENOSPC, errno.EDQUOT)
 UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
+LAUNCHERS = {"joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
+"""Launchers of Hydra's plugins, and the extra of icr that installs each."""
+
 
 def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys: Callable[[], Sequence[str]]) -> str:
     """What the command line got wrong, with the nearest valid key or option.
@@ -29,6 +32,8 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
         return f"{key} is not a setting{given}.{hint} `python -m icr.run --cfg job` lists them all."
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match.group(1).rpartition("/")
+        if group == "hydra/launcher" and option in LAUNCHERS:
+            return f"{group}={option} needs its plugin: pip install 'icr[{LAUNCHERS[option]}]'."
         names = options(conf, group)
         return f"{group}={option}: there is no such option.{near(option, names)} Options: {', '.join(names)}."
     if "Config group override must be" in text or "override_grammar" in text:

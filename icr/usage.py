@@ -81,5 +81,6 @@ def _beside(left: str, right: str, column: int, margin: int) -> str:
     lines = textwrap.wrap(right, WIDTH - column - 2)
     pad = " " * (column - margin)
     if len(left) > column - margin - 2:
+        left = textwrap.fill(left, WIDTH - margin, subsequent_indent=" " * margin)
         return "\n".join([left, *(" " * margin + pad + line for line in lines)])
     return "\n".join([left.ljust(len(pad)) + lines[0], *(" " * margin + pad + line for line in lines[1:])])

@@ -17,7 +17,7 @@ LAYERS = [
     {"models", "data"},
     {"modules", "sampling"},
     {"rounds", "evaluation", "report"},
-    {"config", "pipeline", "summary", "run"},
+    {"config", "pipeline", "summary", "run", "export"},
 ]
 """Each room imports from its own row and those above it."""
 

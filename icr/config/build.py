@@ -25,7 +25,13 @@ IRRELEVANT = ("run", "logger", "iterations", "controls", "experiment")
 
 PLAIN = {
     "langs": {"codes": "list", "names": "dict"},
-    "model": {"path": "str", "reference": "str | None", "from_scratch": "bool", "loader": "dict"},
+    "model": {
+        "path": "str",
+        "reference": "str | None",
+        "shape": "dict | None",
+        "from_scratch": "bool",
+        "loader": "dict",
+    },
     "optim": {"optimizer": "dict", "lr": "float", "schedule": "str", "warmup_ratio": "float"},
     "scoring": {"tokens_per_batch": "int"},
     "run": {"dir": "str"},

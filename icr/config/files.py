@@ -6,6 +6,8 @@ import importlib.resources
 import re
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from icr import usage
@@ -31,6 +33,14 @@ def _help_settings(root: DictConfig) -> str:
     return text.replace("$", "$$")  # Hydra substitutes once more.
 
 
+def _sweep_name() -> str | None:
+    """Name of the folder that the jobs of this sweep share; None where there is no sweep."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 OmegaConf.register_new_resolver(
     "package", lambda package, path: str(importlib.resources.files(package) / path), replace=True
 )

@@ -60,6 +60,7 @@ class Loader:
             what transformers has for it (Gemma 2 has no `sdpa`).
         end_of_turn: token that ends an assistant turn; empty takes the chat template's.
         pad_token: pad token for tokenizers without one (masks go by position, so it may equal the end token).
+        chat_template: Jinja template in place of the tokenizer's, for models that were trained in another format.
         trust_remote_code: whether a model's own code may run.
         frozen: names of parameters that training leaves alone, by a part of their name (such as `embed_tokens`).
         adapter: what a model that is loaded for training gets (config group `adapter`); None trains all its weights.
@@ -69,6 +70,7 @@ class Loader:
     attn_implementation: str = ""
     end_of_turn: str = ""
     pad_token: str = ""
+    chat_template: str = ""
     trust_remote_code: bool = False
     frozen: tuple[str, ...] = ()
     adapter: adapters.Lora | None = None
@@ -97,6 +99,8 @@ class Loader:
             if self.pad_token not in tokenizer.get_vocab():
                 raise ModelError(f"model.loader.pad_token: the tokenizer of {path} has no token {self.pad_token!r}.")
             tokenizer.pad_token = self.pad_token
+        if self.chat_template:
+            tokenizer.chat_template = self.chat_template
         check_tokenizer(tokenizer, path)
         return Renderer(tokenizer, self.end_of_turn)
 
@@ -224,8 +228,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, path: str) -> None:
     """
     if not tokenizer.chat_template:
         raise ModelError(
-            f"The tokenizer of {path} has no chat template, so prompts cannot be rendered; set `chat_template` in its "
-            f"tokenizer_config.json (or add chat_template.jinja) as the model was trained."
+            f"The tokenizer of {path} has no chat template, so prompts cannot be rendered; give the one that the "
+            f"model was trained with, as model.loader.chat_template or as `chat_template` in its tokenizer_config.json."
         )
     if tokenizer.eos_token_id is None:
         raise ModelError(f"The tokenizer of {path} has no end token; set `eos_token` in its tokenizer_config.json.")

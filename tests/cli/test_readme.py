@@ -10,10 +10,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from icr.config import build, conf_dir
+from icr.export.__main__ import parser
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+EXPORTS = [line.partition("#")[0] for line in BLOCKS.splitlines() if line.startswith("python -m icr.export")]
 RUNS = [line.partition("#")[0] for line in BLOCKS.splitlines() if line.startswith("python -m icr.run")]
 
 
@@ -25,12 +27,18 @@ def overrides(command: str) -> list[str]:
 
 def test_there_are_commands():
     assert len(RUNS) >= 6
+    assert len(EXPORTS) >= 2
 
 
 @pytest.mark.parametrize("command", RUNS, ids=lambda command: command.strip()[17:] or "default")
 def test_every_run_composes_and_is_accepted(command):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         build(compose("config", overrides(command)))
+
+
+@pytest.mark.parametrize("command", EXPORTS)
+def test_every_export_is_accepted(command):
+    assert parser().parse_args(shlex.split(command)[3:]).to.name == "icr-llama"
 
 
 @pytest.mark.parametrize("example", re.findall(r"`(stage=[^`]+)`", README))

@@ -9,7 +9,9 @@ from icr import config
 from icr.explain import options
 
 CONF = config.conf_dir()
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "cluster")
+"""All but `cluster`, whose options need plugins of Hydra: see test_cluster.py."""
+PAPER = [name for name in options(CONF, "experiment") if name.startswith("paper_")]
 OWN = ["data=parallel", "data.dir=prompts", "model.path=policy"]
 """What the README tells users with their own files to type, but for the reference."""
 
@@ -20,6 +22,7 @@ NEEDED = {
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
     "model=hf": ["model.path=policy", "model.reference=sft"],
     "stage=sft": ["data=pocket_demonstrations"],
+    **{f"experiment={name}": ["data.dir=prompts"] for name in PAPER},
 }
 
 

@@ -1,0 +1,97 @@
+"""Weights and tokenizer of a round, as a folder that `from_pretrained` loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from icr.errors import ConfigError, ModelError, RunError
+from icr.export.folder import ADAPTER, FinishedRun
+
+MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
+"""Entries of a tokenizer's configuration that are about where it was loaded from."""
+
+
+def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = "", shard_size: str = "5GB") -> None:
+    """Write the round's model and tokenizer to `target`, in safetensors.
+
+    An adapter is copied as it is, or with `merge` put into its base model: in float32, so that no small step is lost,
+    and only then converted.
+
+    Args:
+        dtype: of the weights, such as `bfloat16`; empty keeps that of the round's (or the base's) weights.
+        shard_size: largest file, such as `5GB`.
+
+    Raises:
+        ConfigError: `dtype` is no dtype, or is asked for with an adapter that is not merged.
+        RunError: `target` is a folder with something in it.
+        ModelError: the model, or an adapter's base, cannot be loaded.
+    """
+    wanted = _dtype(dtype)
+    check_empty(target)
+    if run.is_adapter and not merge:
+        if dtype:
+            raise ConfigError(f"--dtype {dtype}: an adapter is exported as it is; --merge makes a whole model of it.")
+        shutil.copytree(run.model, target, ignore=shutil.ignore_patterns("README.md"), dirs_exist_ok=True)
+    else:
+        remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
+        model = _whole(run.model, wanted, remote_code)
+        model.save_pretrained(target, max_shard_size=shard_size)
+        AutoTokenizer.from_pretrained(run.model, trust_remote_code=remote_code).save_pretrained(target)
+    _forget_this_machine(target / "tokenizer_config.json")
+
+
+def check_empty(target: Path) -> None:
+    """Refuse to write over anything.
+
+    Raises:
+        RunError: `target` is a file, or a folder with something in it.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError(f"--to: {target} is there already and not empty; give a new folder, or remove that one.")
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    found = getattr(torch, name, None) if name else None
+    if name and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ConfigError(f"--dtype must be one such as float32, bfloat16 or float16, got {name!r}.")
+    return found
+
+
+def _whole(path: Path | str, dtype: torch.dtype | None, remote_code: bool) -> PreTrainedModel:
+    """The model at `path`; where that is an adapter, the base that it names with the adapter merged in."""
+    options = {"trust_remote_code": remote_code, "use_safetensors": True}
+    try:
+        if not (adapter := Path(path) / ADAPTER).is_file():
+            return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        merged = _peft().PeftModel.from_pretrained(_whole(base, torch.float32, remote_code), path).merge_and_unload()
+        return merged.to(dtype or _stored_dtype(base, remote_code))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The model {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:
+    """What the weights at the end of a chain of adapters are stored in."""
+    if (adapter := Path(path) / ADAPTER).is_file():
+        return _stored_dtype(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"], remote_code)
+    return AutoConfig.from_pretrained(path, trust_remote_code=remote_code).dtype or torch.float32
+
+
+def _peft():
+    try:
+        import peft
+    except ImportError as error:
+        raise ConfigError("--merge of an adapter needs peft: pip install 'icr[quantisation]'.") from error
+    return peft
+
+
+def _forget_this_machine(path: Path) -> None:
+    if path.is_file():
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: value for key, value in settings.items() if key not in MACHINES_OWN}
+        path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -103,7 +103,9 @@ class Lora:
         names = self.target_modules if isinstance(self.target_modules, str) else list(self.target_modules)
         if names != "all-linear" and isinstance(names, str):
             names = [names]
-        config = LoraConfig(r=self.r, lora_alpha=self.alpha, target_modules=names, lora_dropout=0.0)
+        config = LoraConfig(
+            r=self.r, lora_alpha=self.alpha, target_modules=names, lora_dropout=0.0, task_type="CAUSAL_LM"
+        )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             _inject(model, config, TRAINED, base, "adapter.target_modules")
@@ -157,6 +159,12 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
     if missing or found.unexpected_keys:
         key = (missing or found.unexpected_keys)[0]
         raise ModelError(f"The adapter {path} was made for another model than {base}: {key} has no counterpart.")
+
+
+def shape_of(model: PreTrainedModel) -> tuple[int, float]:
+    """Rank and scale of the adapter that `model` was loaded with."""
+    config = model.peft_config[TRAINED]
+    return config.r, config.lora_alpha
 
 
 def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:

@@ -124,7 +124,7 @@ class Loader:
         is asked for, all weights are trained, and an adapter at `path` becomes part of them.
 
         Raises:
-            ModelError: as `load`; or the adapter has another rank than the one asked for, or all of a model that is
+            ModelError: as `load`; or the adapter has another rank or scale than asked for, or all of a model that is
                 quantised would be trained.
         """
         base = adapters.base_of(path)
@@ -135,8 +135,11 @@ class Loader:
             return start
         if base:
             start = self.load(path, device)
-            if (rank := start.model.peft_config[adapters.TRAINED].r) != self.adapter.r:
-                raise ModelError(f"The adapter {path} has rank {rank}: set adapter.r={rank} to go on with it.")
+            r, alpha = adapters.shape_of(start.model)
+            if (r, alpha) != (self.adapter.r, self.adapter.alpha):
+                raise ModelError(
+                    f"To go on with the adapter {path}, set adapter.r={r} adapter.alpha={alpha:g}, as it has."
+                )
             return start
         renderer = self.renderer(path)
         model = self._weights(path, device, quantised=self.adapter.quantisation is not None)

@@ -239,9 +239,12 @@ def test_adapter_folders_that_are_broken(saved, tmp_path):
     refused("The adapter .*/four cannot be loaded", "four")
 
 
-def test_an_adapter_of_another_rank(saved):
-    with pytest.raises(ModelError, match=r"has rank 2: set adapter\.r=2 to go on with it"):
-        Loader(adapter=Lora(r=4)).load_for_training(saved, seed=0)
+@pytest.mark.parametrize("other", [{"r": 4}, {"r": 2, "alpha": 8}])
+def test_an_adapter_of_another_rank_or_scale(saved, other):
+    with pytest.raises(
+        ModelError, match=r"To go on with the adapter .*, set adapter\.r=2 adapter\.alpha=32, as it has"
+    ):
+        Loader(adapter=Lora(**other)).load_for_training(saved, seed=0)
 
 
 def test_quantised_weights_are_not_trained(model_folder, tmp_path):

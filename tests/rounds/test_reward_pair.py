@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from icr.models.adapters import Lora
+from icr.models.loading import Loader
 from icr.rewards import BestWorst
 from icr.rounds import fingerprint
 from icr.rounds.reward_pair import RewardPair
@@ -58,6 +60,21 @@ def test_a_model_is_known_by_its_content(tmp_path: Path):
     shutil.copy(other / "model.safetensors", one / "model.safetensors")
     assert fingerprint.of_model(str(one)) != before
     assert fingerprint.of_model("owner/name") == "hub:owner/name"
+
+
+def test_an_adapter_is_known_by_its_content_and_its_models(tmp_path: Path):
+    base = Path(tiny.byte_llama(tmp_path / "base", 1, context=64))
+    Loader(adapter=Lora(r=2)).load_for_training(str(base), seed=0).save(tmp_path / "adapter")
+    adapter = str(tmp_path / "adapter")
+    before = fingerprint.of_model(adapter)
+    assert before != fingerprint.of_model(str(base))
+    weights = (base / "model.safetensors").read_bytes()
+    shutil.copy(Path(tiny.byte_llama(tmp_path / "other", 2, context=64)) / "model.safetensors", base)
+    assert fingerprint.of_model(adapter) != before
+    (base / "model.safetensors").write_bytes(weights)
+    assert fingerprint.of_model(adapter) == before
+    Loader(adapter=Lora(r=2)).load_for_training(str(base), seed=1).save(tmp_path / "adapter")
+    assert fingerprint.of_model(adapter) != before
 
 
 @dataclass

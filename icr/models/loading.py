@@ -137,9 +137,7 @@ class Loader:
             start = self.load(path, device)
             r, alpha = adapters.shape_of(start.model)
             if (r, alpha) != (self.adapter.r, self.adapter.alpha):
-                raise ModelError(
-                    f"To go on with the adapter {path}, set adapter.r={r} adapter.alpha={alpha:g}, as it has."
-                )
+                raise ModelError(f"To go on with the adapter {path}, set its adapter.r={r} adapter.alpha={alpha:g}.")
             return start
         renderer = self.renderer(path)
         model = self._weights(path, device, quantised=self.adapter.quantisation is not None)

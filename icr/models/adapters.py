@@ -138,7 +138,6 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
     Raises:
         ModelError: it cannot be read, or does not fit this model.
     """
-    require("peft", f"{path} is an adapter, which")
     from peft import PeftConfig
     from peft.functional import set_peft_model_state_dict
 
@@ -210,7 +209,6 @@ def merged(model: PreTrainedModel, path: str) -> PreTrainedModel:
     Raises:
         ModelError: the adapter cannot be read, or does not fit this model.
     """
-    require("peft", f"{path} is an adapter, which")
     from peft import PeftModel
 
     try:

@@ -266,6 +266,7 @@ def context_length(path: str, trust_remote_code: bool = False) -> int | None:
 
 
 def _check_base(path: str, base: str) -> None:
+    adapters.require("peft", f"The adapter {path}")
     try:
         check_exists(base)
     except ModelError as error:

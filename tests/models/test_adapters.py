@@ -262,6 +262,12 @@ def test_a_missing_extra_is_named(monkeypatch, package, make):
         make()
 
 
+def test_an_adapter_folder_without_peft(saved, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"The adapter .*/adapter needs peft, which is not installed"):
+        Loader().renderer(saved)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"r": 0}, {"alpha": 0}, {"target_modules": ()}, {"target_modules": (3,)}, {"target_modules": ""}]
 )

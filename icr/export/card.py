@@ -58,7 +58,7 @@ def model_card(run: FinishedRun, name: str, *, merged: bool = True, datasets: Se
 
 
 def _front_matter(run: FinishedRun, merged: bool, datasets: Sequence[str]) -> dict[str, Any]:
-    start = run.config.get("model", {}).get("path", "") if merged else run.base
+    start = run.config.get("model", {}).get("path", "") if merged else run.base or ""
     loss = _class(run.config.get("loss", {})).lower()
     front = {
         "language": run.summary["languages"],
@@ -77,7 +77,7 @@ def _sections(run: FinishedRun, name: str, merged: bool) -> Iterator[str]:
     start = _model(run.config.get("model", {}).get("path", ""))
     made = f"Made with icr {summary['version'] or icr.__version__}."
     yield f"{display_name(run.name)}, the model after round {run.round}, {STAGES[_stage(run)]}. From {start}. {made}"
-    needs = "An adapter: loading it needs `peft`, and gets its base model.\n\n" if run.is_adapter and not merged else ""
+    needs = "An adapter: loading it needs `peft`, and gets its base model.\n\n" if run.base and not merged else ""
     yield f"## Use\n\n{needs}" + LOADING.format(name=name)
     yield "## Data and settings\n\n" + _table(Grid("", ["", ""], [list(row) for row in _settings(run)]))
     for grid in grids(summary):

@@ -10,6 +10,9 @@ from icr.export import finished_run, model_card
 from tests.export.conftest import BASE
 from tests.report.fake_run import ATTACK, LANGUAGES
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "ignore:Could not find a config file")
+"""Raised within peft, where the tests use it themselves."""
+
 
 @pytest.fixture
 def card(finished):

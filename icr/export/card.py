@@ -22,7 +22,7 @@ SETTINGS = {
     "sampling": ("n", "temperature", "top_p", "top_k", "max_new_tokens"),
     "optim": ("lr", "schedule", "warmup_ratio"),
     "trainer": ("global_batch_size", "epochs", "max_steps", "gradient_clip", "precision"),
-    "adapter": ("r", "alpha", "lora_alpha", "dropout", "target_modules"),
+    "adapter": ("r", "alpha", "target_modules", "quantisation"),
     "data": ("prompts_per_language",),
 }
 """What a card tells of each group. Named one by one: addresses and folders of the run are nobody else's business."""
@@ -141,5 +141,7 @@ def _plain(value: Any) -> str:
 
 def _code(value: Any) -> str:
     """A setting's value between backticks, safe in a table."""
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if not key.startswith("_")}
     text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n")
     return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"

@@ -73,6 +73,13 @@ def test_settings_and_figures_of_the_run(card):
         assert line in text, line
 
 
+def test_an_adapters_settings_show(card):
+    expected = (
+        "r `16`, alpha `32`, target_modules `all-linear`, quantisation `{double: true, everything: false, type: nf4}`"
+    )
+    assert f"| adapter | Lora, {expected} |" in card("adapter=qlora")
+
+
 def test_tables_are_whole(card):
     for block in card().split("\n\n"):
         rows = [line for line in block.splitlines() if line.startswith("|")]

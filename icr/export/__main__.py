@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shutil
 import sys
-import warnings
 from pathlib import Path
 
 import transformers
@@ -50,8 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 1 after a message about what the user can put right."""
     options = parser().parse_args(arguments)
     transformers.logging.set_verbosity_error()
-    # Between peft and transformers.
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+    # bitsandbytes, which peft imports, tells of a kernel that nothing here needs.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
     try:
@@ -74,7 +74,7 @@ def export(options: argparse.Namespace) -> None:
     if options.push:
         _check_others_can_load(run, options.merge)
         check_login(options.push)
-    merged = options.merge or not run.is_adapter
+    merged = options.merge or not run.base
     temporary = options.to.with_name(f".{options.to.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

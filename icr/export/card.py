@@ -22,7 +22,7 @@ SETTINGS = {
     "sampling": ("n", "temperature", "top_p", "top_k", "max_new_tokens"),
     "optim": ("lr", "schedule", "warmup_ratio"),
     "trainer": ("global_batch_size", "epochs", "max_steps", "gradient_clip", "precision"),
-    "adapter": ("r", "alpha", "lora_alpha", "dropout", "target_modules"),
+    "adapter": ("r", "alpha", "target_modules", "quantisation"),
     "data": ("prompts_per_language",),
 }
 """What a card tells of each group. Named one by one: addresses and folders of the run are nobody else's business."""
@@ -58,7 +58,7 @@ def model_card(run: FinishedRun, name: str, *, merged: bool = True, datasets: Se
 
 
 def _front_matter(run: FinishedRun, merged: bool, datasets: Sequence[str]) -> dict[str, Any]:
-    start = run.config.get("model", {}).get("path", "") if merged else run.base
+    start = run.config.get("model", {}).get("path", "") if merged else run.base or ""
     loss = _class(run.config.get("loss", {})).lower()
     front = {
         "language": run.summary["languages"],
@@ -77,7 +77,7 @@ def _sections(run: FinishedRun, name: str, merged: bool) -> Iterator[str]:
     start = _model(run.config.get("model", {}).get("path", ""))
     made = f"Made with icr {summary['version'] or icr.__version__}."
     yield f"{display_name(run.name)}, the model after round {run.round}, {STAGES[_stage(run)]}. From {start}. {made}"
-    needs = "An adapter: loading it needs `peft`, and gets its base model.\n\n" if run.is_adapter and not merged else ""
+    needs = "An adapter: loading it needs `peft`, and gets its base model.\n\n" if run.base and not merged else ""
     yield f"## Use\n\n{needs}" + LOADING.format(name=name)
     yield "## Data and settings\n\n" + _table(Grid("", ["", ""], [list(row) for row in _settings(run)]))
     for grid in grids(summary):
@@ -141,5 +141,7 @@ def _plain(value: Any) -> str:
 
 def _code(value: Any) -> str:
     """A setting's value between backticks, safe in a table."""
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if not key.startswith("_")}
     text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n")
     return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', chr(92) + '|')}`"

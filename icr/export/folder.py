@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from icr.errors import RunError
+from icr.models.adapters import base_of
 from icr.report.run import open_run
-
-ADAPTER = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,9 @@ class FinishedRun:
     config: dict[str, Any]
 
     @property
-    def is_adapter(self) -> bool:
-        """Whether the folder holds an adapter alone, to be put on its base model."""
-        return (self.model / ADAPTER).is_file()
-
-    @property
-    def base(self) -> str:
-        """What an adapter is to be put on: a folder or a hub name; empty for a whole model."""
-        if not self.is_adapter:
-            return ""
-        return json.loads((self.model / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    def base(self) -> str | None:
+        """What an adapter is to be put on: a folder or a hub name; None for a whole model."""
+        return base_of(str(self.model))
 
     @property
     def name(self) -> str:

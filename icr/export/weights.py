@@ -10,7 +10,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from icr.errors import ConfigError, ModelError, RunError
-from icr.export.folder import ADAPTER, FinishedRun
+from icr.export.folder import FinishedRun
+from icr.models.adapters import base_of, merged
 
 MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
 """Entries of a tokenizer's configuration that are about where it was loaded from."""
@@ -29,17 +30,17 @@ def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = 
     Raises:
         ConfigError: `dtype` is no dtype, or is asked for with an adapter that is not merged.
         RunError: `target` is a folder with something in it.
-        ModelError: the model, or an adapter's base, cannot be loaded.
+        ModelError: the model, or an adapter's base, cannot be loaded, or they do not fit.
     """
     wanted = _dtype(dtype)
     check_empty(target)
-    if run.is_adapter and not merge:
+    if run.base and not merge:
         if dtype:
             raise ConfigError(f"--dtype {dtype}: an adapter is exported as it is; --merge makes a whole model of it.")
         shutil.copytree(run.model, target, ignore=shutil.ignore_patterns("README.md"), dirs_exist_ok=True)
     else:
         remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
-        model = _whole(run.model, wanted, remote_code)
+        model = _whole(str(run.model), wanted, remote_code)
         model.save_pretrained(target, max_shard_size=shard_size)
         AutoTokenizer.from_pretrained(run.model, trust_remote_code=remote_code).save_pretrained(target)
     _forget_this_machine(target / "tokenizer_config.json")
@@ -62,32 +63,23 @@ def _dtype(name: str) -> torch.dtype | None:
     return found
 
 
-def _whole(path: Path | str, dtype: torch.dtype | None, remote_code: bool) -> PreTrainedModel:
+def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTrainedModel:
     """The model at `path`; where that is an adapter, the base that it names with the adapter merged in."""
-    options = {"trust_remote_code": remote_code, "use_safetensors": True}
+    if base := base_of(path):
+        model = merged(_whole(base, torch.float32, remote_code), path)
+        return model.to(dtype or _stored_dtype(base, remote_code))
     try:
-        if not (adapter := Path(path) / ADAPTER).is_file():
-            return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
-        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-        merged = _peft().PeftModel.from_pretrained(_whole(base, torch.float32, remote_code), path).merge_and_unload()
-        return merged.to(dtype or _stored_dtype(base, remote_code))
+        options = {"trust_remote_code": remote_code, "use_safetensors": True}
+        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"The model {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
 
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:
     """What the weights at the end of a chain of adapters are stored in."""
-    if (adapter := Path(path) / ADAPTER).is_file():
-        return _stored_dtype(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"], remote_code)
+    if base := base_of(path):
+        return _stored_dtype(base, remote_code)
     return AutoConfig.from_pretrained(path, trust_remote_code=remote_code).dtype or torch.float32
-
-
-def _peft():
-    try:
-        import peft
-    except ImportError as error:
-        raise ConfigError("--merge of an adapter needs peft: pip install 'icr[quantisation]'.") from error
-    return peft
 
 
 def _forget_this_machine(path: Path) -> None:

@@ -10,6 +10,9 @@ from icr.export import finished_run, model_card
 from tests.export.conftest import BASE
 from tests.report.fake_run import ATTACK, LANGUAGES
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "ignore:Could not find a config file")
+"""Raised within peft, where the tests use it themselves."""
+
 
 @pytest.fixture
 def card(finished):
@@ -68,6 +71,13 @@ def test_settings_and_figures_of_the_run(card):
         "python 3.11.9",
     ):
         assert line in text, line
+
+
+def test_an_adapters_settings_show(card):
+    expected = (
+        "r `16`, alpha `32`, target_modules `all-linear`, quantisation `{double: true, everything: false, type: nf4}`"
+    )
+    assert f"| adapter | Lora, {expected} |" in card("adapter=qlora")
 
 
 def test_tables_are_whole(card):

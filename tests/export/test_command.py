@@ -8,6 +8,9 @@ from huggingface_hub import constants
 from icr.export.__main__ import main
 from tests.export.hub import TOKEN, running_hub
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "ignore:Could not find a config file")
+"""Raised within peft, where the tests use it themselves."""
+
 
 def refused(capsys, *arguments) -> str:
     assert main([str(argument) for argument in arguments]) == 1

@@ -11,6 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from icr.errors import ConfigError, ModelError, RunError
 from icr.export import export_weights, finished_run
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "ignore:Could not find a config file")
+"""Raised within peft, where the tests use it themselves."""
+
 MESSAGES = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "Nile — نيل"}]
 
 

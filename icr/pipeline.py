@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icr import world
 from icr.config import Settings
 from icr.data.context import within_context
 from icr.errors import RunError
@@ -143,12 +144,10 @@ class Pipeline:
         folder = settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
         if settings.loader.adapter and settings.loader.adapter.merge:
             inputs = {"model": self.store.version(f"{name}/model")}
-            merged = functools.partial(self._save_merged, str(folder))
+            alone = world.rank() == 0
+            merged = functools.partial(settings.loader.load_merged, str(folder)) if alone else lambda: None
             self.store.folder(f"{name}/merged", inputs, merged)
         return folder
-
-    def _save_merged(self, adapter: str, target: Path) -> None:
-        self.settings.loader.load_merged(adapter).save(target)
 
     def _annotator(self, prompt: Any, pair: tuple[str, str]) -> Any:
         return self.settings.reward.for_round(prompt, pair, self._load_scorer)
@@ -177,7 +176,8 @@ class Pipeline:
             model = self.settings.loader.load(path, self.device)
             with progress(len(prompts), f"{name} · evaluation") as update:
                 seed = (self.settings.seed, "evaluation")
-                return evaluation.judged(model, prompts, self.settings.sampler, seed, update)
+                mine = world.share(prompts)
+                return world.gather(evaluation.judged(model, mine, self.settings.sampler, seed, update))
 
         inputs = {"model": fingerprint.of_model(path), "evaluation": evaluation.split, "seed": self.settings.seed}
         figures = metrics(self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make))
@@ -195,7 +195,8 @@ class Pipeline:
         def make() -> list[ScoredResponse]:
             policy = self.settings.loader.load(self.settings.model_path, self.device)
             with progress(len(responses) * 2, f"{name} reward · scoring") as update:
-                return annotator.annotate(responses, by_key, policy, update)
+                mine = world.share(responses, together=self.settings.sampler.n)
+                return world.gather(annotator.annotate(mine, by_key, policy, update))
 
         inputs = {"responses": self.store.version("round_0/responses"), **annotator.inputs()}
         return self.store.rows(f"evaluation/rewards_{name}", Table(ScoredResponse), inputs, make)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from icr import config
+from icr import config, launch, world
 from icr.errors import ConfigError, ICRError, Reported
 from icr.explain import composition_error, system_error
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.report.tracking import CsvTracking
+from icr.report.tracking import CsvTracking, NoTracking
 from icr.rounds.store import RunDirectory, write_json
 from icr.summary import summarise, write_metrics
 
@@ -55,22 +56,25 @@ def job(cfg: DictConfig) -> float | None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     try:
         settings = config.build(cfg)
-        controls = {name: _control(overrides) for name, overrides in settings.controls.items()}
+        composed = {name: _control(overrides) for name, overrides in settings.controls.items()}
+        controls = {name: config.build(control) for name, control in composed.items()}
+        processes = launch.processes(settings.training)
+        _check_world()
     except ConfigError:
         with contextlib.suppress(OSError):
             directory.rmdir()  # Hydra's, and still empty: nothing has been run.
         raise
-    store = RunDirectory(directory, settings.compared)
-    tracking = settings.tracking(directory)
-    summary = execute(cfg, settings, store, tracking)
-    for name, (control, checked) in controls.items():
-        log.info("control %s: %s", name, " ".join(settings.controls[name]))
-        folder = RunDirectory(directory / "controls" / name, checked.compared)
-        result = execute(control, checked, folder, CsvTracking(folder.path))
-        label = name.replace("_", " ")
-        summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
-    write_json(directory / "summary.json", summary)
-    tracking.finish(summary)
+    with launch.joined(settings.training.settings):
+        _record(directory, cfg, settings)
+        for name, control in composed.items():
+            _record(directory / "controls" / name, control, controls[name])
+        if processes > 1:
+            launch.start(directory, processes, settings.training.settings)
+        else:
+            conduct(directory, settings, controls)
+        if world.rank():
+            return None
+    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
     page = write_report(directory)
     print_tables(summary, Console())
     print(f"report   {page}\nmodels   {directory}/round_*/model\nall else {directory}")
@@ -78,28 +82,37 @@ def job(cfg: DictConfig) -> float | None:
     return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
 
 
-def execute(cfg: DictConfig, settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
+def conduct(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
+    """The run and its controls, to `summary.json`. In a world of several processes, all of them call this."""
+    store = RunDirectory(directory, settings.compared)
+    tracking = settings.tracking(directory) if world.rank() == 0 else NoTracking()
+    summary = execute(settings, store, tracking)
+    for name, control in controls.items():
+        log.info("control %s: %s", name, " ".join(settings.controls[name]))
+        folder = RunDirectory(directory / "controls" / name, control.compared)
+        result = execute(control, folder, CsvTracking(folder.path) if world.rank() == 0 else NoTracking())
+        label = name.replace("_", " ")
+        summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
+    if world.rank() == 0:
+        write_json(directory / "summary.json", summary)
+        tracking.finish(summary)
+
+
+def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
     """Run the pipeline in the run directory and return its summary."""
     started = time.perf_counter()
-    (store.path / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     if threads := settings.training.settings.threads:
         torch.set_num_threads(threads)
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    pipeline = Pipeline(settings, store, tracking.loggers, device_of(settings))
+    pipeline = Pipeline(settings, store, tracking.loggers, launch.device_of(settings.training.settings))
     figures = pipeline.run()
     accuracy = pipeline.reward_accuracy()
-    write_metrics(store)
+    if world.rank() == 0:
+        write_metrics(store)
     summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
-
-
-def device_of(settings: config.Settings) -> str:
-    """Where models are loaded: the trainer's accelerator, if there is one."""
-    if settings.training.settings.accelerator == "cpu" or not torch.cuda.is_available():
-        return "cpu"
-    return "cuda"
 
 
 def quiet() -> None:
@@ -120,7 +133,10 @@ def quiet() -> None:
 
 
 def report(error: Exception, job: str = "") -> None:
-    """One paragraph on standard error."""
+    """One paragraph on standard error; of a configuration that all processes of a world refuse, one in all."""
+    started = launch.environment()
+    if isinstance(error, ConfigError) and started and started.global_rank():
+        return
     text = system_error(error) if isinstance(error, OSError) else str(error)
     print(f"icr: {job}{': ' if job else ''}{text}", file=sys.stderr)
 
@@ -142,14 +158,32 @@ def all_keys(chosen: Sequence[str] = ()) -> list[str]:
         return [key for key, _ in config.nodes(cfg)]
 
 
-def _control(overrides: Sequence[str]) -> tuple[DictConfig, config.Settings]:
+def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None:
+    """Keep the configuration in the run directory, unless that holds a run with another."""
+    RunDirectory(directory, settings.compared)
+    if world.rank() == 0:
+        (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+
+
+def _check_world() -> None:
+    """Several processes that run this command have to mean one run."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not (found := launch.environment()) or (sweeping and not launch.by_torchrun(found)):
+        return  # A sweep's launcher has given all tasks of a job one directory.
+    if sweeping:
+        raise ConfigError("torchrun cannot start a sweep: start each job with a command of its own.")
+    if not any(override.startswith("run.dir=") for override in HydraConfig.get().overrides.task):
+        raise ConfigError("Under torchrun or srun, give run.dir=<folder that all nodes share>, so that it is one run.")
+
+
+def _control(overrides: Sequence[str]) -> DictConfig:
     """A run with these overrides that evaluates its own models alone: the main run has measured all else."""
     control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *overrides])
     with open_dict(control):
         control.stage.baselines = {}
         if "reward_prompts" in control.evaluation:
             control.evaluation.reward_prompts = {}
-    return control, config.build(control)
+    return control
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

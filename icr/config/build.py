@@ -42,7 +42,7 @@ PLAIN = {
 TOP = {"iterations": "int", "seed": "int", "training_reference": "str"}
 GROUPS = (
     *("reward_pair", "reward", "reward_prompt", "length_control", "gate", "pairing", "loss", "sampling", "trainer"),
-    *("evaluation", "controls", "logger", "data", "adapter"),
+    *("strategy", "evaluation", "controls", "logger", "data", "adapter"),
 )
 PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -165,7 +165,14 @@ def _training(cfg: DictConfig) -> Training:
             f"optim.optimizer.fused: Lightning clips no gradients of a fused optimiser under "
             f"trainer.precision={cfg.trainer.precision}; give optim.optimizer.fused=null or trainer.gradient_clip=0."
         )
+    strategy = make(cfg, "strategy")
+    one_of(cfg, "trainer.precision", strategy.precisions)
+    if strategy.shards and type(made).__module__.startswith("bitsandbytes"):
+        raise ConfigError("optim: 8-bit optimisers cannot take weights that strategy=fsdp2 splits; give optim=adamw.")
+    if strategy.shards and OmegaConf.select(cfg, "adapter.quantisation"):
+        raise ConfigError("adapter: strategy=fsdp2 cannot split 4-bit weights; give adapter=lora, or strategy=ddp.")
     return Training(
+        strategy=strategy,
         objective=make(cfg, "loss"),
         optimizer=optimizer,
         schedule=typed(Schedule, "optim", {"name": cfg.optim.schedule, "warmup_ratio": cfg.optim.warmup_ratio}),

@@ -14,10 +14,11 @@ from icr.types import PreferencePair, ReferenceLogps, StepTotals
 @dataclass(slots=True)
 class Mismatched:
     """KTO's mismatched responses of a whole optimiser step: another prompt's chosen responses under these prompts, then
-    its rejected ones, for the `P` pairs of the step that have a partner.
+    its rejected ones, for the `P` pairs of the step that have a partner; a rank of several has its share of them.
 
     Attributes:
-        layouts: the `2P` sequences, cut into passes as large as a micro-batch.
+        layouts: the `2P` sequences, cut into passes as large as a micro-batch. What follows them in the last ones is
+            there for all ranks to make equally many passes, and is not to be read.
         reference: the training reference's log-probs of them. Shape `[2P]`, float64.
     """
 
@@ -29,9 +30,13 @@ class Mismatched:
 class PairBatch:
     """A micro-batch of `B` pairs.
 
+    `B` is 0 on a rank that has no pair left of a step while others do. Its gradient is then exactly zero, and comes of
+    a pass like any other, because all ranks pass through a sharded model together.
+
     Attributes:
         ids, languages: of each pair. Length `B`.
-        layout: chosen responses of all pairs, then rejected ones (demonstrations have none). `S = 2B` (or `B`).
+        layout: chosen responses of all pairs, then rejected ones (demonstrations have none). `S = 2B` (or `B`); where
+            `B` is 0, a sequence that is not to be read.
         reference: the training reference's log-probs. Shape `[B]`, float64.
         mismatched: for KTO, with the first micro-batch of a step, what `z_0` of the whole step is estimated from.
         totals: size of the optimiser step that this micro-batch is a part of.
@@ -52,6 +57,7 @@ def collate(
     rejected: bool,
     reference: bool,
     mismatched: Mismatched | None = None,
+    stand_in: PreferencePair | None = None,
 ) -> PairBatch:
     """Lay out `B` pairs.
 
@@ -59,6 +65,7 @@ def collate(
         totals: of the optimiser step.
         rejected, reference: whether the objective asks for them.
         mismatched: of the step, with its first micro-batch, where the objective asks for it; else None.
+        stand_in: any pair, laid out where there is none.
     """
     sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     if rejected:
@@ -66,7 +73,7 @@ def collate(
     return PairBatch(
         ids=[pair.id for pair in pairs],
         languages=[pair.language for pair in pairs],
-        layout=_lay_out(sequences),
+        layout=_lay_out(sequences or [(stand_in.prompt_ids, stand_in.chosen_ids)]),
         reference=_reference(pairs) if reference else None,
         mismatched=mismatched,
         totals=totals,
@@ -74,15 +81,28 @@ def collate(
 
 
 def mismatch(
-    pairs: Sequence[PreferencePair], partners: Mapping[str, PreferencePair], *, sequences_per_pass: int
+    pairs: Sequence[PreferencePair],
+    partners: Mapping[str, PreferencePair],
+    *,
+    sequences_per_pass: int,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Mismatched:
-    """The mismatched responses of a step's `P` pairs that have a partner; `partners` holds pairs by their `key`."""
-    sequences = partner_sequences(pairs, partners)
-    cuts = range(0, len(sequences), sequences_per_pass)
+    """The mismatched responses of a step's pairs that have a partner, or one rank's share of them.
+
+    Args:
+        pairs: of the whole step, those that have a partner.
+        partners: pairs by their `key`.
+    """
+    mine = pairs[len(pairs) * rank // ranks : len(pairs) * (rank + 1) // ranks]
+    sequences = partner_sequences(mine, partners)
+    most = 2 * -(-len(pairs) // ranks)
+    padded = sequences + partner_sequences(pairs[:1], partners) * (most - len(sequences))
+    cuts = range(0, most, sequences_per_pass)
     return Mismatched(
-        layouts=[_lay_out(sequences[cut : cut + sequences_per_pass]) for cut in cuts],
+        layouts=[_lay_out(padded[cut : min(cut + sequences_per_pass, most)]) for cut in cuts],
         reference=torch.cat(
-            [_column(pairs, "reference_partner_chosen_logp"), _column(pairs, "reference_partner_rejected_logp")]
+            [_column(mine, "reference_partner_chosen_logp"), _column(mine, "reference_partner_rejected_logp")]
         ),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from icr import world
 from icr.data.collate import Mismatched, PairBatch, collate, mismatch
 from icr.data.step_plan import FromPlace, StepPlan
 from icr.types import PreferencePair, StepTotals
@@ -22,9 +23,9 @@ class CrossLingualPairDataModule(LightningDataModule):
     def __init__(self, *, global_batch_size: int, micro_batch_size: int, epochs: int = 1, max_steps: int | None = None):
         super().__init__()
         self.global_batch_size = global_batch_size
-        """Pairs an optimiser step."""
+        """Pairs an optimiser step, over all processes."""
         self.micro_batch_size = min(micro_batch_size, global_batch_size)
-        """Pairs a forward and backward pass."""
+        """Pairs a forward and backward pass of one process."""
         self.epochs = epochs
         """Passes over the pairs of a round."""
         self.max_steps = max_steps
@@ -35,7 +36,7 @@ class CrossLingualPairDataModule(LightningDataModule):
     def set_pairs(self, pairs: Sequence[PreferencePair], objective, seed: tuple) -> None:
         """Plan the training on `pairs` with what `objective` needs of them; `seed` sets the order."""
         sizes = (self.global_batch_size, self.micro_batch_size, self.epochs, self.max_steps)
-        self.plan = StepPlan(len(pairs), *sizes, seed=seed)
+        self.plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=world.size())
         self.micro_batches = PairMicroBatches(pairs, self.plan, objective)
 
     @property
@@ -45,8 +46,9 @@ class CrossLingualPairDataModule(LightningDataModule):
 
     @property
     def accumulate(self) -> int:
-        """Micro-batches a full optimiser step."""
-        return -(-self.global_batch_size // self.micro_batch_size)
+        """Micro-batches of each process a full optimiser step."""
+        mine = -(-self.global_batch_size // world.size())
+        return -(-mine // self.micro_batch_size)
 
     def train_dataloader(self) -> DataLoader:
         """Micro-batches from where Lightning's restored progress stands."""
@@ -55,11 +57,12 @@ class CrossLingualPairDataModule(LightningDataModule):
 
 
 class PairMicroBatches(Dataset):
-    """Micro-batch `i` of the plan, collated when asked for."""
+    """Micro-batch `i` of this process's plan, collated when asked for."""
 
     def __init__(self, pairs: Sequence[PreferencePair], plan: StepPlan, objective):
         self.pairs, self.objective = pairs, objective
-        self.plan = plan.micro_batches()
+        self.plan = plan.micro_batches(world.rank())
+        self.sequences_per_pass = 2 * plan.micro_batch_size
         self.partners = {pair.key: pair for pair in pairs} if objective.needs_partner else None
 
     def __len__(self) -> int:
@@ -74,10 +77,17 @@ class PairMicroBatches(Dataset):
             rejected=self.objective.needs_rejected,
             reference=self.objective.needs_reference,
             mismatched=self._mismatched(step) if micro_batch.first else None,
+            stand_in=step[0],
         )
 
     def _mismatched(self, step: Sequence[PreferencePair]) -> Mismatched | None:
         if self.partners is None:
             return None
         rows = [pair for pair in step if pair.partner]
-        return mismatch(rows, self.partners, sequences_per_pass=2 * len(self.plan[0].items))
+        return mismatch(
+            rows,
+            self.partners,
+            sequences_per_pass=self.sequences_per_pass,
+            rank=world.rank(),
+            ranks=world.size(),
+        )

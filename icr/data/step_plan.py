@@ -13,7 +13,10 @@ from torch.utils.data import Sampler
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Items of a micro-batch, those of its whole optimiser step, and whether it is the step's first."""
+    """Items of a micro-batch, those of its whole optimiser step, and whether it is the step's first on its rank.
+
+    It is empty where the other ranks have more of a short step: all ranks have equally many micro-batches.
+    """
 
     items: list[int]
     step: list[int]
@@ -34,6 +37,7 @@ class StepPlan:
         epochs: passes over the data, unless `max_steps` is given.
         max_steps: optimiser steps in all, over as many passes as that takes.
         seed: anything printable; sets the order.
+        ranks: processes that share each step; which items make up a step does not depend on it.
     """
 
     size: int
@@ -42,6 +46,7 @@ class StepPlan:
     epochs: int = 1
     max_steps: int | None = None
     seed: tuple = ()
+    ranks: int = 1
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -54,16 +59,21 @@ class StepPlan:
 
     @property
     def micro_batches_per_step(self) -> int:
-        """Gradient accumulation of a full step."""
-        return math.ceil(self.global_batch_size / self.micro_batch_size)
+        """Gradient accumulation of a full step: micro-batches of each rank."""
+        return self._rounds(self.global_batch_size)
 
-    def micro_batches(self) -> list[MicroBatch]:
-        """All micro-batches of all steps, in order."""
+    def micro_batches(self, rank: int = 0) -> list[MicroBatch]:
+        """All micro-batches of one rank, of all steps, in order."""
         plan = []
         for step in self._step_items():
-            cuts = range(0, len(step), self.micro_batch_size)
-            plan += [MicroBatch(step[cut : cut + self.micro_batch_size], step, cut == 0) for cut in cuts]
+            mine = step[len(step) * rank // self.ranks : len(step) * (rank + 1) // self.ranks]
+            cuts = range(0, self._rounds(len(step)) * self.micro_batch_size, self.micro_batch_size)
+            plan += [MicroBatch(mine[cut : cut + self.micro_batch_size], step, cut == 0) for cut in cuts]
         return plan
+
+    def _rounds(self, items: int) -> int:
+        """Micro-batches of the rank with most of a step's items."""
+        return math.ceil(math.ceil(items / self.ranks) / self.micro_batch_size)
 
     def _step_items(self) -> Iterator[list[int]]:
         total = self.steps * self.global_batch_size if self.max_steps else self.epochs * self.size

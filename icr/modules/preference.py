@@ -8,14 +8,17 @@ from dataclasses import replace
 
 import torch
 from lightning.pytorch import LightningModule
+from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
+from icr import world
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
-from icr.logps import sequence_sums, token_logps
+from icr.logps import sequence_sums
 from icr.modules.schedule import Schedule
+from icr.modules.token_logps import TokenLogps
 from icr.types import LossOutput, PolicyLogps
 
 
@@ -23,7 +26,7 @@ class PreferenceModule(LightningModule):
     """Trains `policy` on `PairBatch`es with `objective` (DPO, IPO, KTO or NLL).
 
     The loss of an optimiser step is the objective over all its pairs, however they are cut into micro-batches; what is
-    logged is the mean over the step, and the same per language under `<lang>/…`.
+    logged is the mean over the step, and the same per language under `<lang>/…`. Both are over all processes.
     """
 
     def __init__(
@@ -32,31 +35,45 @@ class PreferenceModule(LightningModule):
         objective,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         schedule: Schedule,
+        shard: Callable[[TokenLogps, DeviceMesh], None] | None = None,
     ):
         super().__init__()
-        self.policy = policy
+        self.logps = TokenLogps(policy)
         self.objective = objective
         self.optimizer = optimizer
         self.schedule = schedule
         self.strict_loading = False  # Checkpoints hold what is trained, not the gigabytes that stay as they are.
         self._step_metrics: dict[str, list[torch.Tensor]] = defaultdict(list)
         self._partners: dict[str, dict[str, torch.Tensor]] = {"policy": {}, "reference": {}}
+        self._shard = shard
+
+    @property
+    def policy(self) -> PreTrainedModel:
+        """The model in training."""
+        return self.logps.policy
+
+    def configure_model(self) -> None:
+        """Spread the weights over the devices, under a strategy that does."""
+        if self._shard and self.device_mesh:
+            self._shard(self.logps, self.device_mesh["data_parallel"])
 
     def policy_logps(self, batch: PairBatch) -> PolicyLogps:
         """The policy's side of the objective, for `B` pairs."""
         pairs = len(batch.ids)
-        values = token_logps(self.policy, batch.layout)
+        values = self.logps(batch.layout)
         sums = sequence_sums(values, batch.layout.lengths)
         chosen_lengths = batch.layout.lengths[:pairs]
         return PolicyLogps(
             chosen=sums[:pairs],
-            rejected=sums[pairs:],
+            rejected=sums[pairs : 2 * pairs],
             chosen_token_logps=values[: int(chosen_lengths.sum())],
             chosen_lengths=chosen_lengths,
         )
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
-        """This micro-batch's share of the step's loss, scaled to outlast Lightning's division by the accumulation."""
+        """This micro-batch's share of the step's loss, scaled to outlast Lightning's division by the accumulation, and
+        the strategy's by the number of processes.
+        """
         policy, reference = self.policy_logps(batch), batch.reference
         if self.objective.needs_partner:
             # The weights do not change within a step, so its first micro-batch evaluates the partners for all of them.
@@ -64,15 +81,14 @@ class PreferenceModule(LightningModule):
                 self._partners = self._partner_logps(batch.mismatched)
             policy = replace(policy, **self._partners["policy"])
             reference = replace(reference, **self._partners["reference"])
-        output = self.objective(policy, reference, batch.totals)
+        output = self.objective(policy, reference, batch.totals, all_reduce=world.total)
         self._check_finite(output, batch)
         self._collect(output, policy, batch)
-        return output.loss * self.trainer.accumulate_grad_batches
+        return output.loss * self.trainer.accumulate_grad_batches * world.size()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""
-        joined = {name: torch.cat(parts) for name, parts in self._step_metrics.items()}
-        metrics = {name: float(values.sum() if name == "loss" else values.mean()) for name, values in joined.items()}
+        metrics = self._step_means()
         metrics["lr"] = optimizer.param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(metrics, step=self.global_step)
@@ -87,8 +103,12 @@ class PreferenceModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Leave out the weights that are not trained: a resumed training starts from the same ones."""
-        if weights := checkpoint.get("state_dict"):  # Some strategies write them by themselves.
+        """Leave out the weights that are not trained: a resumed training starts from the same ones.
+
+        Not where weights are spread over devices: Lightning then reads back every weight that the module has.
+        """
+        weights = checkpoint.get("state_dict")  # Some strategies write them by themselves.
+        if weights and not self.device_mesh:
             kept = self._trained()
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
@@ -107,9 +127,10 @@ class PreferenceModule(LightningModule):
 
     @torch.no_grad()
     def _partner_logps(self, mismatched: Mismatched) -> dict[str, dict[str, torch.Tensor]]:
-        parts = [sequence_sums(token_logps(self.policy, layout), layout.lengths) for layout in mismatched.layouts]
-        sides = {"policy": torch.cat([mismatched.reference[:0], *parts]), "reference": mismatched.reference}
-        half = len(mismatched.reference) // 2
+        parts = [sequence_sums(self.logps(layout), layout.lengths) for layout in mismatched.layouts]
+        count = len(mismatched.reference)
+        sides = {"policy": torch.cat([mismatched.reference[:0], *parts])[:count], "reference": mismatched.reference}
+        half = count // 2
         return {side: dict(partner_chosen=x[:half], partner_rejected=x[half:]) for side, x in sides.items()}
 
     def _check_finite(self, output: LossOutput, batch: PairBatch) -> None:
@@ -142,3 +163,14 @@ class PreferenceModule(LightningModule):
             for language in dict.fromkeys(batch.languages):
                 rows = [i for i, code in enumerate(batch.languages) if code == language]
                 self._step_metrics[f"{language}/{name}"].append(value[rows])
+
+    def _step_means(self) -> dict[str, float]:
+        """Mean of each figure over the step's pairs on all ranks; the loss is the sum of its shares."""
+        joined = {name: torch.cat(parts).double() for name, parts in self._step_metrics.items()}
+        ours = {name: (float(values.sum()), len(values)) for name, values in joined.items()}
+        totals: dict[str, tuple[float, int]] = {}
+        for rank in world.everyones(ours):
+            for name, (total, count) in rank.items():
+                before = totals.get(name, (0.0, 0))
+                totals[name] = before[0] + total, before[1] + count
+        return {name: total if name == "loss" else total / max(1, count) for name, (total, count) in totals.items()}

@@ -40,6 +40,14 @@ class CsvTracking:
         """Nothing is left to do."""
 
 
+class NoTracking:
+    """Of a process that writes nothing."""
+
+    def loggers(self, round_name: str) -> list[Logger]:
+        """None."""
+        return []
+
+
 @dataclass
 class WandbTracking:
     """The same, and one W&B run a job. Config `logger=wandb`.

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from icr import world
 from icr.errors import RunError
 from icr.models import residency
 from icr.models.loading import LoadedModel, Loader
@@ -27,15 +28,19 @@ from icr.types import PreferencePair, Prompt, Response, ScoredResponse
 log = logging.getLogger(__name__)
 
 PART = 64
-"""Prompts sampled, or scored, between two saves."""
+"""Prompts a process that are sampled, or scored, between two saves."""
 
 LONG_PART = 1024
-"""Prompts scored between two saves where every part loads the reward pair anew."""
+"""Prompts a process that are scored between two saves where every part loads the reward pair anew."""
 
 
 @dataclass
 class PairCallback(Callback, ABC):
-    """Makes the pairs of one training and hands them to the data module on `on_fit_start`.
+    """Makes the pairs of one training and hands them to the data module in `setup`.
+
+    That is Lightning's first hook: nothing is wrapped, sharded or restored from a checkpoint yet, so that the policy is
+    an ordinary model with the weights that the round starts from, whatever the strategy. Prompts, responses and pairs
+    are shared out over the processes of the run and gathered on rank 0.
 
     Attributes:
         store: the run directory.
@@ -56,7 +61,7 @@ class PairCallback(Callback, ABC):
     tokens_per_batch: int
     seed: tuple
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the pairs, or read them back, and plan the training on them.
 
         Raises:
@@ -89,9 +94,15 @@ class PairCallback(Callback, ABC):
         opened = residency.beside(self.loader, path, self.policy) if path else nullcontext(self.policy)
         total = len(rows) * (4 if partners else 2)
         with opened as reference, progress(total, f"{self.name} · reference") as update:
-            return pairs.with_reference_logps(
-                rows, reference, partners=partners, tokens_per_batch=self.tokens_per_batch, on_batch=update
+            known = pairs.with_reference_logps(
+                world.share(rows),
+                reference,
+                partners=partners,
+                tokens_per_batch=self.tokens_per_batch,
+                on_batch=update,
+                among=rows,
             )
+        return world.gather(known)
 
 
 @dataclass
@@ -138,7 +149,7 @@ class RegeneratePairs(PairCallback):
         with progress(len(self.prompts), f"{self.name} · sampling") as update:
 
             def sample(chunk: Sequence[Prompt]) -> list[Response]:
-                return self.sampler.sample(self.policy, chunk, self.seed, update)
+                return world.gather(self.sampler.sample(self.policy, world.share(chunk), self.seed, update))
 
             inputs = {
                 "policy": fingerprint.of_model(self.policy.path),
@@ -146,20 +157,20 @@ class RegeneratePairs(PairCallback):
                 "sampling": fingerprint.of_object(self.sampler),
                 "seed": list(self.seed),
             }
-            parts = [lambda chunk=chunk: sample(chunk) for chunk in _chunks(self.prompts, PART)]
+            parts = [lambda chunk=chunk: sample(chunk) for chunk in _chunks(self.prompts, PART * world.size())]
             return self.store.rows_in_parts(f"{self.name}/responses", ResponseTable(Response, by_key), inputs, parts)
 
     def _rewards(self, responses: list[Response], by_key: dict) -> list[ScoredResponse]:
         with progress(len(responses) * 2, f"{self.name} · scoring") as update:
 
             def annotate(chunk: Sequence[Response]) -> list[ScoredResponse]:
-                return self.annotator.annotate(chunk, by_key, self.policy, update)
+                # All responses to a prompt on one rank: equal ones get equal rewards, and share a pass over it.
+                mine = world.share(chunk, together=self.sampler.n)
+                return world.gather(self.annotator.annotate(mine, by_key, self.policy, update))
 
             inputs = {"responses": self.store.version(f"{self.name}/responses"), **self.annotator.inputs()}
-            parts = [
-                lambda chunk=chunk: annotate(chunk)
-                for chunk in _chunks(responses, self.scored_together * self.sampler.n)
-            ]
+            size = self.scored_together * world.size() * self.sampler.n
+            parts = [lambda chunk=chunk: annotate(chunk) for chunk in _chunks(responses, size)]
             scored = self.store.rows_in_parts(f"{self.name}/rewards", Table(ScoredResponse), inputs, parts)
         self.annotator.release()
         return scored

@@ -117,13 +117,17 @@ def with_reference_logps(
     partners: bool,
     tokens_per_batch: int,
     on_batch: Callable[[int], object],
+    among: Sequence[PreferencePair] = (),
 ) -> list[PreferencePair]:
     """Give each pair the training reference's log-probs, those of its partner's responses included where asked for.
+
+    Args:
+        among: all pairs of the round, where `pairs` are a share of them: partners may be any of these.
 
     Raises:
         RunError: a log-prob is NaN or infinite; the pair is named.
     """
-    by_key = {pair.key: pair for pair in pairs}
+    by_key = {pair.key: pair for pair in [*among, *pairs]}
     mismatched = [pair for pair in pairs if pair.partner] if partners else []
     sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]

@@ -7,9 +7,16 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from icr import world
+
 
 @contextmanager
 def progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
-    """A bar to call with the number of items done; silent where standard error is not a terminal."""
-    with tqdm(total=total, desc=description, disable=None, leave=False, dynamic_ncols=True) as bar:
+    """A bar to call with the number of items done; silent where standard error is not a terminal.
+
+    In a run of several processes, rank 0 shows its own share of `total`.
+    """
+    hidden = True if world.rank() else None
+    mine = -(-total // world.size())
+    with tqdm(total=mine, desc=description, disable=hidden, leave=False, dynamic_ncols=True) as bar:
         yield bar.update

@@ -9,13 +9,22 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from icr import world
 from icr.errors import RunError
 from icr.rounds import fingerprint
 from icr.rounds.tables import Table
 
 Row = TypeVar("Row")
+T = TypeVar("T")
+
+
+class Saveable(Protocol):
+    """What a folder is made of."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything into `folder`, which is there and empty."""
 
 
 class RunDirectory:
@@ -23,6 +32,9 @@ class RunDirectory:
 
     A complete stage is read back, never redone. One that was cut short leaves nothing but a temporary file and, for
     tables that are made in parts, the finished parts, which are kept.
+
+    In a run of several processes all of them call the same methods: rank 0 alone looks at what is complete, writes, and
+    counts what `make` returns; `make` is called on all ranks, and the output is read by all.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any]):
@@ -32,9 +44,8 @@ class RunDirectory:
             RunError: the directory belongs to a run with other settings; the message shows the difference.
         """
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
         self._manifest_path = self.path / "manifest.json"
-        self.manifest = self._open_manifest(settings)
+        self.manifest = world.agree(lambda: self._open_manifest(settings))
         self._save_manifest()
 
     @property
@@ -44,7 +55,8 @@ class RunDirectory:
 
     def complete(self, stage: str) -> bool:
         """Whether the stage's output is there and may be trusted."""
-        return stage in self.manifest["stages"] and (self.path / self.manifest["stages"][stage]["output"]).exists()
+        stages = self.manifest["stages"]
+        return stage in stages and world.agree(lambda: (self.path / stages[stage]["output"]).exists())
 
     def version(self, stage: str) -> str:
         """What stands for a complete stage's content among the inputs of a later one."""
@@ -55,7 +67,7 @@ class RunDirectory:
     ) -> list[Row]:
         """The table `<stage>.parquet`: read if complete, else made and written."""
         path = f"{stage}.parquet"
-        self._once(stage, path, inputs, lambda temporary: table.write(temporary, make()))
+        self._once(stage, path, inputs, make, table.write)
         return table.read(self.path / path)
 
     def rows_in_parts(
@@ -64,47 +76,56 @@ class RunDirectory:
         """Like `rows`, for a long stage: each part is stored as it is finished; a killed run goes on after the last."""
 
         def make() -> list[Row]:
-            folder = self._parts_folder(stage, {**inputs, "parts": len(parts)})
-            rows: list[Row] = []
-            for number, part in enumerate(parts):
-                path = folder / f"{number:05d}.parquet"
-                if not path.exists():
-                    _replace(path, lambda temporary, part=part: table.write(temporary, part()))
-                rows += table.read(path)
-            return rows
+            folder = world.agree(lambda: self._parts_folder(stage, {**inputs, "parts": len(parts)}))
+            paths = [folder / f"{number:05d}.parquet" for number in range(len(parts))]
+            done = world.agree(lambda: [path.exists() for path in paths])
+            for path, part, is_done in zip(paths, parts, done, strict=True):
+                rows = [] if is_done else part()
+                if not is_done and world.rank() == 0:
+                    _replace(path, lambda temporary, rows=rows: table.write(temporary, rows))
+            return [row for path in paths for row in table.read(path)] if world.rank() == 0 else []
 
         rows = self.rows(stage, table, inputs, make)
-        shutil.rmtree(self.path / f"{stage}.parts", ignore_errors=True)
+        self.remove(f"{stage}.parts")
         return rows
 
     def json(self, stage: str, inputs: dict[str, Any], make: Callable[[], Any]) -> Any:
         """The document `<stage>.json`: read if complete, else made and written."""
         path = self.path / f"{stage}.json"
-        self._once(stage, f"{stage}.json", inputs, lambda temporary: write_json(temporary, make()))
+        self._once(stage, f"{stage}.json", inputs, make, write_json)
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def folder(self, stage: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Path:
-        """The folder `<stage>/`: kept if complete, else made elsewhere and moved into place."""
+    def folder(self, stage: str, inputs: dict[str, Any], make: Callable[[], Saveable]) -> Path:
+        """The folder `<stage>/`: kept if complete, else what `make` returns is saved elsewhere and moved into place."""
 
-        def write(temporary: Path) -> None:
+        def write(temporary: Path, made: Saveable) -> None:
             temporary.mkdir()
-            make(temporary)
+            made.save(temporary)
 
-        self._once(stage, stage, inputs, write)
+        self._once(stage, stage, inputs, make, write)
         return self.path / stage
 
-    def _once(self, stage: str, output: str, inputs: dict[str, Any], write: Callable[[Path], None]) -> None:
+    def remove(self, path: str) -> None:
+        """Remove a file or folder that is needed no more, if it is there."""
+        if world.rank() == 0:
+            shutil.rmtree(self.path / path, ignore_errors=True)
+
+    def _once(
+        self, stage: str, output: str, inputs: dict[str, Any], make: Callable[[], T], write: Callable[[Path, T], None]
+    ) -> None:
         if self.complete(stage):
             self._check_inputs(stage, inputs)
             return
         started = time.perf_counter()
-        _replace(self.path / output, write)
-        self.manifest["stages"][stage] = {
-            "output": output,
-            "inputs": inputs,
-            "seconds": round(time.perf_counter() - started, 3),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        made = make()
+
+        def record() -> dict[str, Any]:
+            _replace(self.path / output, lambda temporary: write(temporary, made))
+            seconds = round(time.perf_counter() - started, 3)
+            finished = datetime.now(UTC).isoformat(timespec="seconds")
+            return {"output": output, "inputs": inputs, "seconds": seconds, "finished": finished}
+
+        self.manifest["stages"][stage] = world.agree(record)
         self._save_manifest()
 
     def _check_inputs(self, stage: str, inputs: dict[str, Any]) -> None:
@@ -126,6 +147,7 @@ class RunDirectory:
         return folder
 
     def _open_manifest(self, settings: dict[str, Any]) -> dict[str, Any]:
+        self.path.mkdir(parents=True, exist_ok=True)
         settings = json.loads(json.dumps(settings, default=str))
         if not self._manifest_path.exists():
             return {"settings": settings, "stages": {}}
@@ -139,7 +161,8 @@ class RunDirectory:
         return manifest | {"settings": settings}
 
     def _save_manifest(self) -> None:
-        _replace(self._manifest_path, lambda temporary: write_json(temporary, self.manifest))
+        if world.rank() == 0:
+            _replace(self._manifest_path, lambda temporary: write_json(temporary, self.manifest))
 
 
 def difference(before: Any, after: Any, key: str = "") -> list[str]:

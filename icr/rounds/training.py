@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from torch.optim import Optimizer
 
+from icr import world
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
 from icr.models.loading import LoadedModel
@@ -26,6 +26,7 @@ from icr.rounds import fingerprint
 from icr.rounds.alarm import LikelihoodAlarm
 from icr.rounds.callback import PairCallback
 from icr.rounds.store import RunDirectory
+from icr.rounds.strategies import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,14 @@ class TrainerSettings:
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int | str = 1
+    num_nodes: int = 1
     checkpoint_every: int = 100
     threads: int | None = None
     gradient_checkpointing: bool = False
     progress_bar: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every"):
+        for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "num_nodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 1:
@@ -59,12 +61,13 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """What stays the same in every round: objective, optimiser, schedule and trainer settings."""
+    """What stays the same in every round: objective, optimiser, schedule, trainer settings and strategy."""
 
     objective: Any
     optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer]
     schedule: Schedule
     settings: TrainerSettings
+    strategy: Strategy
 
     def run(
         self,
@@ -91,21 +94,19 @@ class Training:
             "objective": fingerprint.of_object(self.objective),
             "schedule": fingerprint.of_object(self.schedule),
         }
-        stage = f"{name}/model"
-
-        def train(target: Path) -> None:
-            self._fit(store, name, load(), pairs, loggers).save(target)
-
-        folder = store.folder(stage, described, train)
-        shutil.rmtree(store.path / name / "checkpoints", ignore_errors=True)
+        folder = store.folder(f"{name}/model", described, lambda: self._fit(store, name, load, pairs, loggers))
+        store.remove(f"{name}/checkpoints")
         return folder
 
-    def _fit(self, store: RunDirectory, name: str, start: LoadedModel, pairs, loggers: Sequence) -> LoadedModel:
+    def _fit(self, store: RunDirectory, name: str, load, pairs, loggers: Sequence) -> LoadedModel:
         settings = self.settings
+        start = load()
         _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
         if settings.gradient_checkpointing:
             checkpoint_activations(start.model)
-        module = PreferenceModule(start.model.train(), self.objective, self.optimizer, self.schedule)
+        module = PreferenceModule(
+            start.model.train(), self.objective, self.optimizer, self.schedule, shard=self.strategy.shard
+        )
         datamodule = CrossLingualPairDataModule(
             global_batch_size=settings.global_batch_size,
             micro_batch_size=settings.micro_batch_size,
@@ -115,7 +116,10 @@ class Training:
         checkpoints = store.path / name / "checkpoints"
         trainer = Trainer(
             accelerator=settings.accelerator,
-            devices=settings.devices,
+            devices=world.size() // settings.num_nodes if world.size() > 1 else settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=self.strategy.lightning(),
+            use_distributed_sampler=False,
             precision=settings.precision,
             max_epochs=1,
             accumulate_grad_batches=datamodule.accumulate,
@@ -128,15 +132,18 @@ class Training:
             num_sanity_val_steps=0,
         )
         try:
-            trainer.fit(module, datamodule=datamodule, ckpt_path=_last_checkpoint(checkpoints), weights_only=False)
+            last = world.agree(lambda: _last_checkpoint(checkpoints))
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=False)
         except SystemExit:
             # What Lightning makes of Ctrl-C.
             if trainer.interrupted:
                 raise KeyboardInterrupt from None
             raise
-        _check_weights(start, f"{name}: the training went astray; lower optim.lr")
-        start.model.eval()
-        return start
+        trained = self.strategy.whole(start, load)
+        if world.rank() == 0:
+            _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
+        trained.model.eval()
+        return trained
 
     def _callbacks(self, checkpoints: Path) -> list[Callback]:
         callbacks: list[Callback] = [
@@ -160,9 +167,15 @@ class Training:
 def _last_checkpoint(folder: Path) -> Path | None:
     # Lightning copies a checkpoint into place, then removes the one before: a kill can leave a torn file beside a whole
     # one.
-    whole = (path for path in folder.glob("*.ckpt") if path.is_dir() or zipfile.is_zipfile(path))
-    found = sorted(whole, key=lambda path: path.stat().st_mtime)
+    found = sorted(filter(_is_whole, folder.glob("*.ckpt")), key=lambda path: path.stat().st_mtime)
     return found[-1] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # Of a folder that all ranks write, rank 0 writes this file last: FSDP2's own progress, or DeepSpeed's name of it.
+    return zipfile.is_zipfile(checkpoint / "meta.pt" if checkpoint.is_dir() else checkpoint) or (
+        (checkpoint / "latest").is_file()
+    )
 
 
 def _check_weights(loaded: LoadedModel, problem: str) -> None:

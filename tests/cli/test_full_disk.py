@@ -78,15 +78,19 @@ def test_a_table_in_parts_keeps_the_finished_ones(disk, tmp_path):
 
 
 def test_a_model_folder(tmp_path):
-    def write(folder: Path, room: bool) -> None:
-        (folder / "config.json").write_text("{}")
-        if not room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
+    @dataclass
+    class Model:
+        room: bool
+
+        def save(self, folder: Path) -> None:
+            (folder / "config.json").write_text("{}")
+            if not self.room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
 
     with pytest.raises(OSError, match="No space left"):
-        RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda folder: write(folder, room=False))
+        RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda: Model(room=False))
     assert everything_in(tmp_path) == {"manifest.json"}
-    made = RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda folder: write(folder, room=True))
+    made = RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda: Model(room=True))
     assert everything_in(made) == {"config.json"}
 
 

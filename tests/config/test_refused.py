@@ -87,6 +87,13 @@ REFUSED = {
     "trainer.gradient_checkpointing=1": "trainer.gradient_checkpointing must be true or false, got 1",
     "optim.optimizer.fused=true trainer.precision=bf16-mixed": "optim.optimizer.fused: Lightning clips no gradients",
     "optim=adamw8bit optim.lr=0": "optim.lr must be above 0, got 0",
+    "trainer.num_nodes=0": "trainer.num_nodes must be at least 1, got 0",
+    "+strategy.stage=1": "strategy.stage is not a setting of DDP",
+    "strategy=fsdp2 strategy.reshard_after_forward=2": "strategy.reshard_after_forward must be true or false, got 2",
+    "strategy=fsdp2 trainer.precision=64-true": "trainer.precision must be one of 32-true, bf16-true, bf16-mixed",
+    "strategy=fsdp2 optim=adamw8bit": "optim: 8-bit optimisers cannot take weights that strategy=fsdp2 splits",
+    "strategy=fsdp2 adapter=qlora": "adapter: strategy=fsdp2 cannot split 4-bit weights",
+    "strategy=deepspeed strategy.stage=3": "strategy.stage must be 1 or 2, got 3",
     "loss.beta=${nope}": "loss.beta does not resolve: Interpolation key 'nope' not found",
     "data=parallel data.dir=x data.on_missing=skip": "data.on_missing must be error or drop, got 'skip'",
 }
@@ -122,14 +129,19 @@ def test_sft_needs_no_second_response(compose):
 
 
 @pytest.mark.parametrize(
-    ("choice", "package"),
-    [("optim=adamw8bit", "bitsandbytes"), ("adapter=lora", "peft"), ("adapter=qlora", "bitsandbytes")],
+    ("choice", "package", "extra"),
+    [
+        ("optim=adamw8bit", "bitsandbytes", "quantisation"),
+        ("adapter=lora", "peft", "quantisation"),
+        ("adapter=qlora", "bitsandbytes", "quantisation"),
+        ("strategy=deepspeed", "deepspeed", "deepspeed"),
+    ],
 )
-def test_a_missing_extra_is_named(choice, package, compose, monkeypatch):
+def test_a_missing_extra_is_named(choice, package, extra, compose, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError) as refused:
         config.build(compose(*NO_MODELS, choice))
-    assert f"needs {package}, which is not installed: pip install 'icr[quantisation]'." in str(refused.value)
+    assert f"needs {package}, which is not installed: pip install 'icr[{extra}]'." in str(refused.value)
     assert "\n" not in str(refused.value)

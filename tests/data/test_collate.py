@@ -98,6 +98,31 @@ def test_no_pair_with_a_partner():
     assert got.reference.dtype == torch.float64
 
 
+@pytest.mark.parametrize("per_pass", [1, 2, 3, 100])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_share_the_mismatched_responses_in_equally_many_passes(ranks, per_pass):
+    whole = mismatch([PAIRS[0], PAIRS[1]], BY_KEY, sequences_per_pass=100)
+    shares = [
+        mismatch([PAIRS[0], PAIRS[1]], BY_KEY, sequences_per_pass=per_pass, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    assert len({len(share.layouts) for share in shares}) == 1
+    counted = []
+    for share in shares:
+        read = [s for layout in share.layouts for s in sequences(layout)]
+        counted += list(zip(share.reference.tolist(), read, strict=False))
+        assert max(len(layout.lengths) for layout in share.layouts) <= per_pass
+    assert sorted(counted) == sorted(zip(whole.reference.tolist(), sequences(whole.layouts[0]), strict=True))
+
+
+def test_a_rank_without_a_pair_has_something_to_pass_through():
+    batch = collate([], TOTALS, rejected=True, reference=True, stand_in=PAIRS[1])
+    assert sequences(batch.layout) == [([14], [2])]
+    assert (batch.ids, batch.languages) == ([], [])
+    assert batch.reference.chosen.shape == batch.reference.rejected.shape == (0,)
+    assert batch.totals == TOTALS
+
+
 @pytest.mark.parametrize("micro", [1, 2, 3])
 @pytest.mark.parametrize("objective", [DPO(), KTO(), NLL()], ids=lambda x: type(x).__name__)
 def test_micro_batches_of_the_data_module(objective, micro):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,27 @@ def test_lightnings_count_of_micro_batches_finds_the_steps(plan, max_steps):
 def test_the_cut_does_not_change_the_steps(plan, micro):
     other = StepPlan(plan.size, plan.global_batch_size, micro, plan.epochs, None, plan.seed)
     assert steps_of(plan) == steps_of(other)
+
+
+@given(plan=PLANS, ranks=st.integers(1, 5), max_steps=st.none() | st.integers(1, 9))
+def test_ranks_share_the_steps_of_one_process(plan, ranks, max_steps):
+    """The same steps, every item on one rank, and all ranks in step: as many micro-batches, none larger than asked."""
+    alone = replace(plan, max_steps=max_steps)
+    shared = replace(alone, ranks=ranks)
+    parts = [shared.micro_batches(rank) for rank in range(ranks)]
+    assert len({len(part) for part in parts}) == 1
+    steps: list[list[int]] = []
+    for micro in zip(*parts, strict=True):
+        assert len({part.first for part in micro}) == 1
+        assert all(part.step == micro[0].step for part in micro)
+        assert max(len(part.items) for part in micro) > 0
+        assert all(len(part.items) <= plan.micro_batch_size for part in micro)
+        if micro[0].first:
+            steps.append([])
+        steps[-1] += [item for part in micro for item in part.items]
+    assert [sorted(step) for step in steps] == [sorted(step) for step in steps_of(alone)]
+    every = shared.micro_batches_per_step
+    assert [part.first for part in parts[0]] == [place % every == 0 for place in range(len(parts[0]))]
 
 
 @given(plan=PLANS, max_steps=st.integers(1, 50))

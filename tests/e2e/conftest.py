@@ -62,19 +62,19 @@ class Program:
             text=True,
         )
 
-    def __call__(self, directory: Path, arguments: Sequence[str], kill: dict | None = None) -> Finished:
-        """Run in `directory`, to the end or to the place of the kill."""
+    def __call__(self, directory: Path, arguments: Sequence[str], kill: dict | None = None, ranks: int = 1) -> Finished:
+        """Run in `directory`, to the end or to the place of the kill, in as many processes as torchrun would start."""
         self.count += 1
         log = self.logs / f"{self.count}.log"
-        request = {"arguments": [*arguments, f"run.dir={directory}"], "log": str(log), "kill": kill}
+        request = {"arguments": [*arguments, f"run.dir={directory}"], "log": str(log), "kill": kill, "ranks": ranks}
         self.server.stdin.write(json.dumps(request) + "\n")
         self.server.stdin.flush()
         status = json.loads(self.server.stdout.readline())["status"]
         return Finished(status, log.read_text(), directory)
 
-    def ok(self, directory: Path, arguments: Sequence[str]) -> Finished:
+    def ok(self, directory: Path, arguments: Sequence[str], ranks: int = 1) -> Finished:
         """A run that has to end well."""
-        finished = self(directory, arguments)
+        finished = self(directory, arguments, ranks=ranks)
         assert finished.status == 0, finished.output
         return finished
 

@@ -2,7 +2,9 @@
 
 Reads one JSON request a line: `arguments`, the `log` file for its output, and optionally `kill`: a `function` by its
 dotted path, the number of its `call`, `when` (`before` or `after` it), and the `signal` (9 without one) that it sends
-itself. Answers each with `{"status": …}`, negative for a signal. The product has no hook for any of this.
+itself. With `ranks` above 1 it starts the command that often, in the environment that torchrun gives, and stops all
+when one fails; `kill` then says which `rank`. Answers each with `{"status": …}`, negative for a signal, of the first
+that ended badly. The product has no hook for any of this.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import functools
 import importlib
 import json
 import os
+import signal
+import socket
 import sys
 import traceback
 
@@ -26,21 +30,54 @@ def serve() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
         request = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _child(request)
-        _, status = os.waitpid(pid, 0)
-        print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+        ranks, port = request["ranks"], _free_port()
+        running = set()
+        for rank in range(ranks):
+            pid = os.fork()
+            if pid == 0:
+                if ranks > 1:
+                    os.environ.update(_torchrun(rank, ranks, port))
+                _child(request, rank)
+            running.add(pid)
+        print(json.dumps({"status": _wait(running)}), flush=True)
 
 
-def _child(request: dict) -> None:
-    output = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def _wait(running: set[int]) -> int:
+    """Status of the first child that ended badly, when all have ended."""
+    bad = 0
+    while running:
+        pid, status = os.waitpid(-1, 0)
+        running.discard(pid)
+        if not bad and (bad := os.waitstatus_to_exitcode(status)):
+            for other in running:
+                os.kill(other, signal.SIGKILL)
+    return bad
+
+
+def _torchrun(rank: int, ranks: int, port: int) -> dict[str, str]:
+    world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "GROUP_RANK": 0}
+    return {name: str(value) for name, value in world.items()} | {
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def _child(request: dict, rank: int) -> None:
+    output = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(output, stream)
     status = 1
     try:
-        if request.get("kill"):
-            arm(**request["kill"])
+        kill = request.get("kill") or {}
+        if kill and kill.pop("rank", rank) == rank:
+            arm(**kill)
         status = icr.run.main(request["arguments"])
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
@@ -52,7 +89,7 @@ def _child(request: dict) -> None:
         os._exit(status)
 
 
-def arm(function: str, call: int, when: str, signal: int = 9) -> None:
+def arm(function: str, call: int, when: str, signal: int = signal.SIGKILL) -> None:
     """Have this process send itself `signal` before or after the `call`-th call of `function`."""
     owner, name = _resolve(function)
     original = getattr(owner, name)

@@ -87,11 +87,11 @@ def test_a_checkpoint_holds_what_is_trained(model_folder, bare_pairs, with_refer
     trainer.fit(module, datamodule=datamodule)
     trainer.save_checkpoint(tmp_path / "one.ckpt")
     held = torch.load(tmp_path / "one.ckpt", weights_only=False)["state_dict"]
-    assert held.keys() == {f"policy.{name}" for name, p in model.named_parameters() if p.requires_grad}
+    assert held.keys() == {f"logps.policy.{name}" for name, p in model.named_parameters() if p.requires_grad}
     again = PreferenceModule(start(model_folder(), adapter), objective, module.optimizer, Schedule())
     again.on_load_checkpoint({"state_dict": held})
     again.load_state_dict(held, strict=again.strict_loading)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), module.parameters(), strict=True))
-    held.pop("policy.model.norm.weight" if not adapter else min(held))
-    with pytest.raises(RunError, match=r"The checkpoint of this training lacks policy\."):
+    held.pop("logps.policy.model.norm.weight" if not adapter else min(held))
+    with pytest.raises(RunError, match=r"The checkpoint of this training lacks logps\.policy\."):
         again.on_load_checkpoint({"state_dict": held})

@@ -301,3 +301,20 @@ def test_frozen_parameters_are_left_alone(make_model, bare_pairs, with_reference
     module.objective(module.policy_logps(batch), batch.reference, batch.totals).loss.backward()
     assert model.get_input_embeddings().weight.grad is None
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_rank_without_a_pair_adds_exactly_nothing(make_model, bare_pairs, name):
+    """Its loss is zero, and every weight gets a gradient, of zeros: the ranks that wait for it have what they need."""
+    objective, model = OBJECTIVES[name], make_model()
+    module = PreferenceModule(model, objective, torch.optim.SGD, Schedule())
+    totals = StepTotals(pairs=3, chosen_tokens=40)
+    batch = collate([], totals, rejected=objective.needs_rejected, reference=True, stand_in=bare_pairs()[1])
+    none = torch.zeros(0, dtype=torch.float64)
+    partners = {"partner_chosen": none, "partner_rejected": none}
+    policy, reference = replace(module.policy_logps(batch), **partners), replace(batch.reference, **partners)
+    output = objective(policy, reference, totals)
+    output.loss.backward()
+    assert output.loss.item() == 0
+    assert output.preference.shape == output.nll.shape == output.chosen_rewards.shape == (0,)
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in model.parameters())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +32,11 @@ def reopened(store: RunDirectory) -> RunDirectory:
     return RunDirectory(store.path, SETTINGS)
 
 
+def saved(write: Callable[[Path], object]) -> Callable[[], SimpleNamespace]:
+    """Makes what `write` saves."""
+    return lambda: SimpleNamespace(save=write)
+
+
 def never():
     """What must not be called."""
     raise AssertionError("a complete stage was made again")
@@ -48,7 +55,7 @@ def test_a_complete_stage_is_read_back(store: RunDirectory):
     rows = [scored(k=0, reward=0.25), scored(k=1, reward=-1.5)]
     assert store.rows("round_0/rewards", TABLE, {"a": 1}, lambda: rows) == rows
     assert store.json("round_0/skipped", {"a": 1}, lambda: {"ß": [1, None]}) == {"ß": [1, None]}
-    store.folder("round_0/model", {"a": 1}, lambda path: (path / "weights").write_text("w"))
+    store.folder("round_0/model", {"a": 1}, saved(lambda path: (path / "weights").write_text("w")))
     stages = json.loads((store.path / "manifest.json").read_text())["stages"]
     again = reopened(store)
     assert again.rows("round_0/rewards", TABLE, {"a": 1}, never) == rows
@@ -74,7 +81,7 @@ def test_a_stage_that_failed_leaves_nothing(store: RunDirectory):
 
     before = files(store.path)
     with pytest.raises(Killed):
-        store.folder("model", {}, torn)
+        store.folder("model", {}, saved(torn))
     with pytest.raises(Killed):
         store.rows("rewards", TABLE, {}, lambda: (_ for _ in ()).throw(Killed))
     assert files(store.path) == before
@@ -93,13 +100,13 @@ def test_an_output_is_never_seen_half_written(store: RunDirectory, monkeypatch):
         with pytest.raises(Killed):
             store.json("skipped", {}, lambda: {"old": 1})
         with pytest.raises(Killed):
-            store.folder("model", {}, lambda path: (path / "old").write_text("old"))
+            store.folder("model", {}, saved(lambda path: (path / "old").write_text("old")))
     assert (store.path / ".skipped.json.tmp").exists()
     assert not (store.path / "skipped.json").exists()
     again = reopened(store)
     assert not again.complete("skipped")
     assert again.json("skipped", {}, lambda: {"new": 1}) == {"new": 1}
-    assert files(again.folder("model", {}, lambda path: (path / "new").write_text("new"))) == {"new"}
+    assert files(again.folder("model", {}, saved(lambda path: (path / "new").write_text("new")))) == {"new"}
     assert not [name for name in files(store.path) if name.endswith(".tmp")]
 
 
@@ -112,11 +119,11 @@ def test_an_output_that_the_manifest_does_not_name_is_made_again(store: RunDirec
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "_save_manifest", killed)
         with pytest.raises(Killed):
-            store.folder("model", {}, lambda path: (path / "first").write_text("1"))
+            store.folder("model", {}, saved(lambda path: (path / "first").write_text("1")))
     assert (store.path / "model/first").exists()
     again = reopened(store)
     assert not again.complete("model")
-    assert files(again.folder("model", {}, lambda path: (path / "second").write_text("2"))) == {"second"}
+    assert files(again.folder("model", {}, saved(lambda path: (path / "second").write_text("2")))) == {"second"}
 
 
 def test_an_output_that_is_gone_is_made_again(store: RunDirectory):

@@ -15,7 +15,7 @@ from torch.distributed.fsdp import fully_shard
 
 from icr import world
 from icr.errors import ConfigError
-from icr.logps import shares_prompts
+from icr.logps import joins_rows, shares_prompts
 from icr.models.loading import LoadedModel
 from icr.modules.token_logps import TokenLogps
 
@@ -89,7 +89,8 @@ class FSDP2:
 
     def shard(self, policy: TokenLogps, mesh: DeviceMesh) -> None:
         """One group of weights a decoder layer, and one for embeddings, last norm and head."""
-        shares_prompts(policy.policy)  # Tried out and remembered while the model is whole: ranks meet examples at will.
+        for tried in (shares_prompts, joins_rows):
+            tried(policy.policy)  # While the model is whole, and remembered: ranks would meet the trial at will.
         for module in list(policy.modules()):
             if type(module).__name__ in (policy.policy._no_split_modules or ()):
                 fully_shard(module, mesh=mesh, reshard_after_forward=self.reshard_after_forward)

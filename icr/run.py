@@ -8,23 +8,20 @@ import logging
 import os
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
-import transformers
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from icr import config, launch, world
+from icr.command_line import quiet, report, run_app
 from icr.errors import ConfigError, ICRError, Reported
-from icr.explain import composition_error, system_error
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
@@ -115,49 +112,6 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> di
     return summary
 
 
-def quiet() -> None:
-    """Our own log lines on the terminal, and nobody else's chatter."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("icr").setLevel(logging.INFO)
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It misses kernels that a CPU can do without.
-    # Pairs are collated in microseconds: loader workers would cost more than they save.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # optim=paged_adamw8bit where there is nothing to page.
-    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU.*")
-    # Between two of Lightning's own dependencies.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-
-
-def report(error: Exception, job: str = "") -> None:
-    """One paragraph on standard error; of a configuration that all processes of a world refuse, one in all."""
-    started = launch.environment()
-    if isinstance(error, ConfigError) and started and started.global_rank():
-        return
-    text = system_error(error) if isinstance(error, OSError) else str(error)
-    print(f"icr: {job}{': ' if job else ''}{text}", file=sys.stderr)
-
-
-def explain(error: Exception) -> str:
-    """A composition error as one paragraph, with the nearest valid key or option."""
-    conf = config.conf_dir()
-    chosen = [text for text in sys.argv[1:] if "=" in text and (conf / text.partition("=")[0]).is_dir()]
-    return composition_error(error, conf, chosen, lambda: all_keys(chosen))
-
-
-def all_keys(chosen: Sequence[str] = ()) -> list[str]:
-    """Every key of the configuration, dotted, with the groups as chosen."""
-    with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        try:
-            cfg = hydra.compose("config", chosen)
-        except HydraException:
-            cfg = hydra.compose("config")
-        return [key for key, _ in config.nodes(cfg)]
-
-
 def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None:
     """Keep the configuration in the run directory, unless that holds a run with another."""
     RunDirectory(directory, settings.compared)
@@ -190,27 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, and turn what the user can put right into a paragraph on standard error."""
     if arguments is not None:
         sys.argv[1:] = arguments
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        app()
-    except HydraException as error:
-        print(f"icr: {explain(error)}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        if "Config group override" not in str(error):
-            raise
-        print(f"icr: {explain(error)}", file=sys.stderr)
-        return 2
-    except Reported:
-        return 2
-    except OSError as error:
-        report(error)
-        return 2
-    except KeyboardInterrupt:
-        print("icr: stopped. The same command on the same run.dir goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+    return run_app(app, stopped="stopped. The same command on the same run.dir goes on from here.")
 
 
 if __name__ == "__main__":

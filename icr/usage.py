@@ -29,7 +29,7 @@ def settings(conf: Path, values: Mapping[str, Any], chosen: Mapping[str, str]) -
         values: settings by dotted key, interpolations as they are written.
         chosen: option of each group.
     """
-    comments = dict(_comments(conf / "config.yaml"))
+    comments = {key: text for path in conf.glob("*.yaml") for key, text in _comments(path)}
     for group, option in chosen.items():
         comments |= _option_comments(conf / group / f"{option}.yaml", group)
     lines = []

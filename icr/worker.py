@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from icr import config, launch
+from icr.command_line import quiet
 from icr.errors import ICRError, RunError
 from icr.explain import system_error
-from icr.run import conduct, quiet
+from icr.run import conduct
 
 
 def work(directory: Path) -> None:

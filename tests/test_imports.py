@@ -17,7 +17,7 @@ LAYERS = [
     {"models", "data"},
     {"modules", "sampling"},
     {"rounds", "evaluation", "report"},
-    {"config", "pipeline", "summary", "launch", "run", "worker", "export"},
+    {"config", "pipeline", "summary", "launch", "command_line", "doctor", "run", "worker", "export"},
 ]
 """Each room imports from its own row and those above it."""
 
@@ -76,9 +76,11 @@ def test_losses_do_not_know_rewards_nor_logps_either_of_them():
             assert rooms_imported(file) <= {"logps", "types", "errors"}, file
 
 
-def test_only_run_and_config_know_hydra():
-    knowing = {room(file) for file in FILES if libraries(file) & {"hydra", "omegaconf"}}
-    assert knowing <= {"run", "worker", "config"}
+def test_only_entry_points_and_config_know_hydra():
+    knowing = {file for file in FILES if libraries(file) & {"hydra", "omegaconf"} and room(file) != "config"}
+    assert {str(file) for file in knowing} <= {
+        f"icr/{name}.py" for name in ("run", "worker", "command_line", "doctor/__main__")
+    }
 
 
 def test_nothing_knows_the_embedded_world():

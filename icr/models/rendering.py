@@ -40,7 +40,7 @@ class Renderer:
 
     def prompt_ids(self, instruction: str) -> list[int]:
         """Token ids of a single user turn with the generation header, as the chat template renders it."""
-        return self._ids([{"role": "user", "content": instruction}], add_generation_prompt=True)
+        return self.ids([{"role": "user", "content": instruction}], add_generation_prompt=True)
 
     def response_ids(self, text: str) -> list[int]:
         """Token ids of an answer written by hand, with its end-of-turn token. Sampled answers keep their own ids."""
@@ -50,13 +50,14 @@ class Renderer:
         """The answer without special tokens and surrounding white space."""
         return self.tokenizer.decode(response_ids, skip_special_tokens=True).strip()
 
-    def _ids(self, messages: list[dict[str, str]], **options) -> list[int]:
+    def ids(self, messages: list[dict[str, str]], **options) -> list[int]:
+        """Token ids of a conversation, as the chat template renders it with these options."""
         return self.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **options)
 
     def _template_end_of_turn(self) -> int:
         question = {"role": "user", "content": "a"}
-        header = self._ids([question], add_generation_prompt=True)
-        whole = self._ids([question, {"role": "assistant", "content": "a"}])
+        header = self.ids([question], add_generation_prompt=True)
+        whole = self.ids([question, {"role": "assistant", "content": "a"}])
         follows = whole[: len(header)] == header  # Not where the header opens, say, a chain of thought.
         added = self.tokenizer.added_tokens_decoder.items()  # Llama 3's <|eot_id|> is among no named special tokens.
         special = {*self.tokenizer.all_special_ids, *(id for id, token in added if token.special)}

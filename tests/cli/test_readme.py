@@ -10,12 +10,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from icr.config import build, conf_dir
+from icr.doctor.__main__ import PARTS
 from icr.export.__main__ import parser
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
 EXPORTS = [line.partition("#")[0] for line in BLOCKS.splitlines() if line.startswith("python -m icr.export")]
+DOCTORS = [line.partition("#")[0] for line in BLOCKS.splitlines() if line.startswith("python -m icr.doctor")]
 RUNS = [line.partition("#")[0] for line in BLOCKS.splitlines() if line.startswith("python -m icr.run")]
 
 
@@ -28,6 +30,7 @@ def overrides(command: str) -> list[str]:
 def test_there_are_commands():
     assert len(RUNS) >= 6
     assert len(EXPORTS) >= 2
+    assert len(DOCTORS) >= 2
 
 
 @pytest.mark.parametrize("command", RUNS, ids=lambda command: command.strip()[17:] or "default")
@@ -65,3 +68,11 @@ def test_every_option_of_the_table_exists():
 def test_every_file_and_picture_named_is_there():
     for path in re.findall(r"\]\(((?!https?:)[^)]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("command", DOCTORS)
+def test_commands_of_the_doctor_compose(command):
+    word, *given = overrides(command)
+    assert word in PARTS
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert compose("doctor", given).doctor.samples

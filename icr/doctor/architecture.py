@@ -1,0 +1,89 @@
+"""A model's configuration without its weights: from its folder or the cache, else from `model.shape`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig
+
+from icr.errors import ModelError
+from icr.models.loading import Loader, check_exists
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of a model before its weights are there.
+
+    Attributes:
+        path: folder or hub name of the model.
+        config: its configuration.
+        local: whether that is the model's own; else it is what `model.shape` says.
+        differences: `name: own value, in model.shape other value`, where both are known and do not agree.
+    """
+
+    path: str
+    config: PreTrainedConfig
+    local: bool
+    differences: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> int | None:
+        """Most positions that the model takes; None where its configuration states none."""
+        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+
+
+def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> Architecture:
+    """The configuration of the model at `path`, which need not be on this machine where `shape` describes it.
+
+    Args:
+        shape: `model_type` and whatever else transformers' configuration class takes; None without one.
+
+    Raises:
+        ModelError: neither the model nor a usable shape is there.
+    """
+    try:
+        check_exists(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=loader.trust_remote_code)
+    except (OSError, ValueError, ModelError) as error:
+        if shape is None:
+            raise ModelError(
+                f"The configuration of {path} is not on this machine ({_brief(error)}). Download the model, or "
+                f"describe it, as in +model.shape.model_type=llama +model.shape.hidden_size=4096 and so on."
+            ) from error
+        return Architecture(path, described(shape), local=False)
+    return Architecture(path, config, local=True, differences=tuple(_differences(config, shape or {})))
+
+
+def described(shape: Mapping[str, Any]) -> PreTrainedConfig:
+    """The configuration that `model.shape` describes.
+
+    Raises:
+        ModelError: it names no model family, or the family does not take it.
+    """
+    values = dict(shape)
+    if not (family := values.pop("model_type", None)):
+        raise ModelError("model.shape must name the family of the model, as in model.shape.model_type=llama.")
+    try:
+        return AutoConfig.for_model(family, **values)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise ModelError(f"model.shape does not describe a {family} model: {_brief(error)}") from error
+
+
+def _differences(config: PreTrainedConfig, shape: Mapping[str, Any]) -> list[str]:
+    own = config.get_text_config()
+    named = {"model_type": config.model_type} | {
+        name: getattr(own, name, None) for name in shape if name != "model_type"
+    }
+    return [
+        f"{name}: {named[name]} in the model, {value} in model.shape"
+        for name, value in shape.items()
+        if value is not None and named[name] != value
+    ]
+
+
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= 200 else text[:199] + "…"

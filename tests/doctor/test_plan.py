@@ -1,0 +1,130 @@
+"""Operations against torch's own count, hours by hand, and a plan for every experiment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from icr import config
+from icr.doctor.architecture import architecture, described
+from icr.doctor.flops import cost
+from icr.doctor.hardware import DEVICES, GIB, this_machine
+from icr.doctor.plan import Decoding
+from icr.errors import ModelError
+from icr.explain import options
+from icr.models.loading import Loader
+from icr.pocket.assets import folder
+from tests.tiny_models import FAMILIES, SHAPE
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2", "tied", "gpt2"])
+def test_flops_are_those_that_torch_counts(family):
+    type_ = "llama" if family == "tied" else family
+    shape = AutoConfig.for_model(type_, **{**SHAPE, **FAMILIES[family], "sliding_window": 64})
+    model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32, attn_implementation="eager").eval()
+    ids = torch.zeros(2, 24, dtype=torch.long)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, use_cache=False)
+    own = cost(model, shape).forward(tokens=48, predicted=48, pairs=2 * 24**2)
+    # Beside the matrices there are rotary angles alone: 24 positions × half a head size.
+    assert own == pytest.approx(counter.get_total_flops(), rel=0.002)
+
+
+def test_cost_of_a_cache():
+    shape = AutoConfig.for_model("llama", **SHAPE)
+    model = AutoModelForCausalLM.from_config(shape, dtype=torch.bfloat16)
+    assert cost(model, shape).cache == 2 * 2 * 2 * 8 * 2  # keys and values × layers × heads × size × bytes
+
+
+def test_decoding_takes_what_is_read_or_issued():
+    device = DEVICES["A100"]
+    weights = 16e9
+    read = Decoding(steps=1000, weights=weights, cache=0, layers=0).seconds(device, 0.5, 0.001)
+    assert read == pytest.approx(1000 * 16e9 / (0.5 * 2039e9))
+    issued = Decoding(steps=1000, weights=weights, cache=0, layers=32).seconds(device, 0.5, 0.001)
+    assert issued == pytest.approx(32.0)
+    cache = Decoding(steps=0, weights=weights, cache=2039e9, layers=32).seconds(device, 0.5, 0.001)
+    assert cache == pytest.approx(2.0)
+
+
+def test_this_machine_is_measured():
+    device = this_machine("cpu")
+    assert device.measured
+    assert 2**30 < device.memory < 2**46
+    assert 1e8 < device.flops["float32"] < 1e15
+    assert 1e8 < device.bandwidth < 1e13
+
+
+def test_a_plan_adds_up(examine):
+    seen = examine("plan", "doctor.devices=[A100]", "trainer.devices=2", "sampling.n=3")
+    plan = seen.results["plan"]
+    phases = {phase["phase"]: phase for phase in plan["phases"]}
+    assert list(phases) == ["sampling", "scoring", "reference", "training", "evaluation"]
+    trained, all_ = 277152, 348576  # The embedding is frozen.
+    assert plan["parameters"] == all_
+    memory = phases["training"]["memory"]
+    assert (memory["weights"], memory["gradients"]) == (4 * all_, 4 * trained)
+    assert memory["optimiser"] == pytest.approx(8 * trained, rel=0.001)
+    assert phases["scoring"]["memory"]["weights"] == 3 * 4 * all_
+    assert memory["total"] == sum(memory[part] for part in ("weights", "gradients", "optimiser", "working"))
+    assert plan["fits"] == {"A100": True}
+    assert plan["devices"] == 2
+    assert seen.status == 0
+
+
+def test_a_model_too_large_for_a_device_is_said_to_be(examine):
+    shape = ["hidden_size=4096", "num_hidden_layers=4", "vocab_size=128256", "max_position_embeddings=4096"]
+    overrides = [f"+model.shape.{text}" for text in ("model_type=llama", *shape)]
+    pair = ["model.path=nobody/policy", "reward_pair.reference=nobody/reference"]
+    seen = examine("plan", "data=parallel", *pair, *overrides, "doctor.devices=[RTX4090]", "doctor.prompts=10")
+    plan = seen.results["plan"]
+    assert plan["fits"] == {"RTX4090": False}
+    assert max(phase["memory"]["total"] for phase in plan["phases"]) > 24 * GIB
+    notes = " ".join(plan["notes"])
+    assert "10 prompts a language of 180 tokens are assumed" in notes
+    assert "nobody/policy is not on this machine" in notes
+
+
+def test_a_model_that_is_neither_here_nor_described(examine):
+    seen = examine("plan", "data=parallel", "model.path=nobody/policy", "reward_pair.reference=nobody/reference")
+    assert seen.status == 2
+    assert "The configuration of nobody/policy is not on this machine" in seen.errors
+
+
+def test_a_shape_is_held_against_the_model():
+    own = architecture(str(folder("sft")), {"model_type": "llama", "hidden_size": 3}, Loader())
+    assert own.local
+    assert own.differences == (f"hidden_size: {own.config.hidden_size} in the model, 3 in model.shape",)
+
+
+@pytest.mark.parametrize("shape", [{}, {"model_type": "lama"}, {"model_type": "llama", "hidden_size": "wide"}])
+def test_a_shape_that_is_none(shape):
+    with pytest.raises(ModelError, match=r"model\.shape"):
+        described(shape)
+
+
+@pytest.mark.parametrize("name", options(config.conf_dir(), "experiment"))
+def test_every_experiment_prints_a_plan(name, examine):
+    seen = examine("plan", f"experiment={name}", "doctor.devices=[H100]")
+    assert seen.status == 0, seen.errors
+    assert "A round of" in seen.output
+    assert seen.results["plan"]["phases"]
+    assert all(phase["memory"]["total"] > 0 for phase in seen.results["plan"]["phases"])
+
+
+@pytest.mark.slow
+def test_planned_memory_is_what_is_measured(tmp_path):
+    written = tmp_path / "measured.json"
+    command = [sys.executable, str(ROOT / "experiments/plan/measure.py"), "--only", "adamw", "--json", str(written)]
+    subprocess.run(command, check=True, timeout=900)
+    for row in json.loads(written.read_text(encoding="utf-8")):
+        assert row["planned"] == pytest.approx(row["measured"], rel=0.2), row

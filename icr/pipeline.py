@@ -46,6 +46,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         settings = self.settings
+        settings.sampler.require()
         self.renderer = settings.loader.renderer(settings.model_path)
         self.context = context_length(settings.model_path, settings.loader.trust_remote_code)
         if settings.stage.name == "icr":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import replace
 from typing import Any
@@ -88,10 +89,16 @@ def build(cfg: DictConfig) -> Settings:
         scoring_tokens=cfg.scoring.tokens_per_batch,
         controls=OmegaConf.to_container(cfg.controls),
         tracking=make(cfg, "logger"),
-        compared={
-            key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in IRRELEVANT
-        },
+        compared=_compared(cfg, sampler),
     )
+
+
+def _compared(cfg: DictConfig, sampler: Any) -> dict[str, Any]:
+    """Settings that a run directory may only be reopened with: not where sampling runs, such as the addresses."""
+    values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in IRRELEVANT}
+    incidental = {field.name for field in dataclasses.fields(sampler) if not field.compare}
+    values["sampling"] = {key: value for key, value in values["sampling"].items() if key not in incidental}
+    return values
 
 
 def _check_plain(cfg: DictConfig) -> None:

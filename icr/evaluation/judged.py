@@ -68,7 +68,10 @@ class JudgedEvaluation:
     ) -> list[JudgedResponse]:
         """Sample, mark and compare."""
         own = replace(sampler, n=self.n, **self.sampling)
-        responses = own.sample(model, prompts, seed, on_batch)
+        try:
+            responses = own.sample(model, prompts, seed, on_batch)
+        finally:
+            own.release()
         by_key = {(prompt.id, prompt.language): prompt for prompt in prompts}
         return [self._judge(response, by_key[response.id, response.language]) for response in responses]
 

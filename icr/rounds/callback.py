@@ -28,7 +28,7 @@ from icr.types import PreferencePair, Prompt, Response, ScoredResponse
 log = logging.getLogger(__name__)
 
 PART = 64
-"""Prompts a process that are sampled, or scored, between two saves."""
+"""Prompts a process that are scored between two saves."""
 
 LONG_PART = 1024
 """Prompts a process that are scored between two saves where every part loads the reward pair anew."""
@@ -157,8 +157,13 @@ class RegeneratePairs(PairCallback):
                 "sampling": fingerprint.of_object(self.sampler),
                 "seed": list(self.seed),
             }
-            parts = [lambda chunk=chunk: sample(chunk) for chunk in _chunks(self.prompts, PART * world.size())]
-            return self.store.rows_in_parts(f"{self.name}/responses", ResponseTable(Response, by_key), inputs, parts)
+            size = self.sampler.prompts_per_part * world.size()
+            parts = [lambda chunk=chunk: sample(chunk) for chunk in _chunks(self.prompts, size)]
+            table = ResponseTable(Response, by_key)
+            try:
+                return self.store.rows_in_parts(f"{self.name}/responses", table, inputs, parts)
+            finally:
+                self.sampler.release()
 
     def _rewards(self, responses: list[Response], by_key: dict) -> list[ScoredResponse]:
         with progress(len(responses) * 2, f"{self.name} · scoring") as update:

@@ -57,9 +57,9 @@ def _of_file(file: Path, size: int, modified: int) -> bytes:
 
 
 def _settings(value: Any) -> dict[str, Any]:
-    """What an object was made with, not what it has worked out since."""
+    """What an object was made with, not what it has worked out since, nor what does not count in comparing it."""
     if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.compare}
     if not hasattr(value, "__dict__"):
         return {"value": str(value)}
     cached = {name for name in vars(value) if isinstance(getattr(type(value), name, None), functools.cached_property)}

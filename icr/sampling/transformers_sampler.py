@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,45 +11,29 @@ import torch
 
 from icr.models.loading import LoadedModel
 from icr.sampling.decode import decode
+from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
 from icr.types import Prompt, Response
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TransformersSampler:
+class TransformersSampler(Decoding):
     """`K` seeded responses a prompt from a transformers model. Config group `sampling`."""
 
-    n: int = 10
-    """Responses a prompt, K."""
-    temperature: float = 0.9
-    """Divides the logits; 0 is greedy."""
-    top_p: float = 1.0
-    """Nucleus truncation; 1 is off."""
-    top_k: int | None = None
-    """Top-k truncation; None is off."""
-    max_new_tokens: int = 2400
-    """A response cut here has no end-of-turn token and the finish reason `length`."""
     tokens_per_batch: int = 65536
     """Cached tokens at a time: rows times (prompt + max_new_tokens). Halved, and said so, when memory runs out."""
 
     def __post_init__(self) -> None:
-        for name in ("n", "max_new_tokens", "tokens_per_batch"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1 or null, got {self.top_k}")
+        super().__post_init__()
+        require_positive(self, "tokens_per_batch")
 
     def sample(
         self,
         policy: LoadedModel,
         prompts: Sequence[Prompt],
         seed: tuple,
-        on_batch: Callable[[int], object] = lambda done: None,
+        on_batch: OnBatch = lambda done: None,
     ) -> list[Response]:
         """Responses to each prompt, `K` after `K`, in the order given.
 
@@ -85,7 +68,7 @@ class TransformersSampler:
         finally:
             policy.model.train(was_training)
         return [
-            self._response(policy, prompt, prompt_ids[i], k, ids)
+            response(policy, prompt, prompt_ids[i], k, ids)
             for i, prompt in enumerate(prompts)
             for k, ids in enumerate(sampled[i])
         ]
@@ -104,11 +87,6 @@ class TransformersSampler:
             top_k=self.top_k,
         )
 
-    def _response(self, policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:
-        reason = "stop" if ids[-1] in policy.renderer.stop_ids else "length"
-        return Response(prompt.id, prompt.language, k, prompt_ids, ids, policy.renderer.text(ids), reason)
-
 
 def _uniforms(key: tuple, count: int) -> np.ndarray:
-    digest = hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(count)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest(key)[:16], "little"))).random(count)

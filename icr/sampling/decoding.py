@@ -1,0 +1,90 @@
+"""What every sampler has: the settings of decoding, and responses made of sampled token ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from icr.models.loading import LoadedModel
+from icr.types import Prompt, Response
+
+OnBatch = Callable[[int], object]
+
+
+class Sampler(Protocol):
+    """Samples responses from a policy. Config group `sampling`."""
+
+    n: int
+    max_new_tokens: int
+    prompts_per_part: int
+
+    def require(self) -> None:
+        """Refuse a machine that lacks what this sampler needs, before a model is loaded."""
+
+    def sample(
+        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: tuple, on_batch: OnBatch = lambda done: None
+    ) -> list[Response]:
+        """Responses to each prompt, `K` after `K`, in the order given.
+
+        Args:
+            seed: anything printable that sets this use apart, such as `(run seed, round)`.
+            on_batch: called with the number of prompts finished since the last call (for progress bars).
+        """
+
+    def release(self) -> None:
+        """Free what was started for sampling, before the training that follows."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are drawn. What the samplers of config group `sampling` have in common."""
+
+    n: int = 10
+    """Responses a prompt, K."""
+    temperature: float = 0.9
+    """Divides the logits; 0 is greedy."""
+    top_p: float = 1.0
+    """Nucleus truncation; 1 is off."""
+    top_k: int | None = None
+    """Top-k truncation; None is off."""
+    max_new_tokens: int = 2400
+    """A response cut here has no end-of-turn token and the finish reason `length`."""
+
+    prompts_per_part: ClassVar[int] = 64
+    """Prompts sampled between two saves."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "n", "max_new_tokens")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1 or null, got {self.top_k}")
+
+    def require(self) -> None:
+        """Nothing is needed."""
+
+    def release(self) -> None:
+        """Nothing was started."""
+
+
+def require_positive(settings: object, *names: str) -> None:
+    """Refuse settings that are not whole numbers of at least 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+
+
+def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:
+    """Sample `k` of `prompt`; it ended by itself if its last token is a stop id."""
+    reason = "stop" if ids[-1] in policy.renderer.stop_ids else "length"
+    return Response(prompt.id, prompt.language, k, prompt_ids, ids, policy.renderer.text(ids), reason)
+
+
+def digest(key: tuple) -> bytes:
+    """32 bytes that a key of printable parts alone decides: where random numbers come from."""
+    return hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()

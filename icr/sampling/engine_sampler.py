@@ -1,0 +1,130 @@
+"""Sampling by an engine that holds a copy of the policy's weights elsewhere: what its two kinds have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from icr.errors import RunError
+from icr.models.loading import LoadedModel
+from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
+from icr.sampling.probe import Probe
+from icr.types import Prompt, Response
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to an engine: token ids, and sampling parameters by the names that vLLM has for them."""
+
+    prompt_ids: list[int]
+    params: dict[str, Any]
+
+
+Answer = list[tuple[list[int], str]]
+"""Token ids and finish reason of each response to a request."""
+
+
+class Engine(Protocol):
+    """Answers requests with the policy's weights, which it was seen to hold."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Index and answer of each request, in the order in which they are finished."""
+
+    def close(self) -> None:
+        """Let go of processes and connections, in mid-sampling too."""
+
+
+@dataclass(frozen=True)
+class EngineSampler(Decoding):
+    """Sends prompts as token ids and takes responses as token ids; the engine's own defaults decide nothing.
+
+    A response depends on the weights, its prompt, the settings and `(seed, language, id, k)`, and, as far as two tokens
+    are almost equally likely, on what the engine computes beside it.
+    """
+
+    tolerance: float | None = None
+    """Mean difference of prompt log-probs, in nats a token, up to which an engine is taken to hold the policy's
+    weights; None takes 0.001 for float32 weights and 0.05 for others."""
+    prompts_per_part: int = 256
+    """Prompts sampled between two saves: enough to keep an engine busy."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "prompts_per_part")
+        if self.tolerance is not None and not self.tolerance > 0:
+            raise ValueError(f"tolerance must be above 0 or null, got {self.tolerance}")
+
+    @abstractmethod
+    def start(self, policy: LoadedModel, probe: Probe) -> Engine:
+        """An engine that holds the policy's weights, by its answer to `probe`."""
+
+    def sample(
+        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: tuple, on_batch: OnBatch = lambda done: None
+    ) -> list[Response]:
+        """Responses to each prompt, `K` after `K`, in the order given. The engine stays until `release`.
+
+        Raises:
+            RunError: the engine cannot be started, does not hold the policy's weights, or fails.
+        """
+        prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
+        keys = [(*seed, prompt.language, prompt.id) for prompt in prompts]
+        requests = [self._request(policy, ids, key) for ids, key in zip(prompt_ids, keys, strict=True)]
+        sampled: dict[int, list[list[int]]] = {}
+        for index, answer in self._engine(policy, prompt_ids).generate(requests):
+            sampled[index] = [self._checked(policy, ids, reason) for ids, reason in answer]
+            if self.temperature == 0:
+                sampled[index] *= self.n
+            on_batch(1)
+        return [
+            response(policy, prompt, prompt_ids[i], k, ids)
+            for i, prompt in enumerate(prompts)
+            for k, ids in enumerate(sampled[i])
+        ]
+
+    def release(self) -> None:
+        """End the engine, if one was started."""
+        if held := self.__dict__.pop("_held", None):
+            held[1].close()
+
+    def _engine(self, policy: LoadedModel, prompt_ids: list[list[int]]) -> Engine:
+        held = self.__dict__.get("_held")
+        if held is None or held[0] is not policy:
+            self.release()
+            probe = Probe.of(policy, prompt_ids, self.tolerance)
+            held = self.__dict__["_held"] = (policy, self.start(policy, probe))
+        return held[1]
+
+    def _request(self, policy: LoadedModel, prompt_ids: list[int], key: tuple) -> Request:
+        # vLLM draws response k with seed + k. Greedy responses are equal, and it refuses to make more than one.
+        greedy = self.temperature == 0
+        params = {
+            "n": 1 if greedy else self.n,
+            "seed": int.from_bytes(digest(key)[:6], "little"),
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k or 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "max_tokens": self.max_new_tokens,
+            "stop_token_ids": sorted(policy.renderer.stop_ids),
+            "ignore_eos": True,  # The stop ids hold it already; a model folder may name others.
+        }
+        return Request(prompt_ids, params)
+
+    def _checked(self, policy: LoadedModel, ids: list[int], reason: str) -> list[int]:
+        ended = bool(ids) and ids[-1] in policy.renderer.stop_ids
+        if ended and reason == "stop":
+            return ids
+        if not ended and reason == "length" and len(ids) == self.max_new_tokens:
+            return ids
+        stops = sorted(policy.renderer.stop_ids)
+        raise RunError(
+            f"vLLM ended a response of {len(ids)} tokens with {ids[-1:]} for the reason {reason!r}, which is neither "
+            f"one of the stop ids {stops} nor the limit sampling.max_new_tokens={self.max_new_tokens}. Its context "
+            f"(max_model_len) is too short, or its generation config adds stop ids: start servers with "
+            f"--generation-config vllm."
+        )

@@ -1,0 +1,248 @@
+"""Several OpenAI-compatible vLLM servers: requests are spread over them, and move from one that fails to the others."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+
+from icr.errors import RunError
+from icr.sampling.engine_sampler import Answer, Request
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 60.0
+"""Seconds; pauses double up to here."""
+
+
+class Unavailable(Exception):
+    """A server did not answer, or answered that it cannot now."""
+
+
+@dataclass
+class Server:
+    """One server, and how it has been doing.
+
+    Attributes:
+        url: without a slash at the end.
+        model: name to ask for.
+        loaded: whether the policy's weights were put there since it last failed.
+        verified: whether it was seen to hold them, in this part of the work.
+        in_flight: requests that it is answering.
+        failures: pauses in a row without a success.
+        retry_at, failed_at: times of the monotonic clock.
+        problem: what went wrong last.
+    """
+
+    url: str
+    client: httpx.Client
+    model: str = ""
+    loaded: bool = False
+    verified: bool = False
+    in_flight: int = 0
+    failures: int = 0
+    retry_at: float = 0.0
+    failed_at: float = 0.0
+    problem: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """One exchange. Answers below 500 are returned as they are, but for those that mean "later".
+
+        Raises:
+            Unavailable: no answer, or one that may be another the next time.
+        """
+        try:
+            reply = self.client.request(method, f"{self.url}{path}", json=body)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unavailable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        if reply.status_code >= 500 or reply.status_code in (408, 425, 429):
+            raise Unavailable(f"status {reply.status_code}: {said(reply)}")
+        return reply
+
+
+class Weights(Protocol):
+    """The policy's weights, for servers."""
+
+    def verify(self, server: Server) -> None:
+        """Put them there if need be, set `server.model`, and see that they are there.
+
+        Raises:
+            Unavailable: there is no answer now.
+            RunError: it holds other weights and cannot be helped.
+        """
+
+    def forget(self, server: Server) -> None:
+        """Take away what was put there beside the server's own model."""
+
+
+class ServerFleet:
+    """Servers that hold the policy's weights, or are made to before they are asked."""
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        weights: Weights,
+        *,
+        concurrency: int,
+        retries: int,
+        pause: float = 1.0,
+    ):
+        """Ask nothing yet.
+
+        Args:
+            weights: gets the policy's weights into a server, and sees that they are there.
+            concurrency: requests at a time to one server.
+            retries: failures in a row after which a server is given up.
+            pause: seconds before the first retry.
+        """
+        self.servers, self.weights = list(servers), weights
+        self.concurrency, self.retries, self.pause = concurrency, retries, pause
+        self.changed = threading.Condition()
+        self.closed = False
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        """Index and answer of each request, in the order in which they are finished.
+
+        Raises:
+            RunError: no server answers any more, one holds other weights, or one refuses a request.
+        """
+        for server in self.servers:
+            server.verified = False
+        waiting: queue.SimpleQueue = queue.SimpleQueue()
+        finished: queue.SimpleQueue = queue.SimpleQueue()
+        for item in enumerate(requests):
+            waiting.put(item)
+        for _ in range(min(len(requests), self.concurrency * len(self.servers))):
+            # Daemons: a run that is stopped does not wait for answers that nobody wants any more.
+            threading.Thread(target=self._work, args=(waiting, finished), daemon=True).start()
+        for _ in requests:
+            index, answer, error = finished.get()
+            if error:
+                raise error
+            yield index, answer
+
+    def close(self) -> None:
+        """Take adapters away and close connections; requests under way fail."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+        for server in self.servers:
+            with contextlib.suppress(Unavailable):
+                if server.loaded:
+                    self.weights.forget(server)
+            server.client.close()
+
+    def _work(self, waiting: queue.SimpleQueue, finished: queue.SimpleQueue) -> None:
+        while not self.closed:
+            try:
+                index, request = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                finished.put((index, self._answer(request), None))
+            except Exception as error:
+                finished.put((index, None, error))
+
+    def _answer(self, request: Request) -> Answer:
+        while True:
+            server, started = self._acquire()
+            try:
+                with server.lock:
+                    if server.retry_at > time.monotonic():
+                        continue  # It failed while this request waited for the lock.
+                    if not server.verified:
+                        self.weights.verify(server)
+                        server.verified = server.loaded = True
+                answer = ask(server, request)
+                server.failures = 0
+                return answer
+            except Unavailable as error:
+                self._failed(server, started, str(error))
+            finally:
+                self._let_go(server)
+
+    def _acquire(self) -> tuple[Server, float]:
+        """The least busy of the servers that are not paused, and the time now."""
+        with self.changed:
+            while True:
+                alive = [server for server in self.servers if server.failures <= self.retries]
+                if self.closed or not alive:
+                    raise RunError(self._all_gone())
+                now = time.monotonic()
+                free = [s for s in alive if s.retry_at <= now and s.in_flight < self.concurrency]
+                if free:
+                    server = min(free, key=lambda server: server.in_flight)
+                    server.in_flight += 1
+                    return server, now
+                waits = [server.retry_at - now for server in alive if server.retry_at > now]
+                self.changed.wait(min(waits, default=None))
+
+    def _let_go(self, server: Server) -> None:
+        with self.changed:
+            server.in_flight -= 1
+            self.changed.notify_all()
+
+    def _failed(self, server: Server, started: float, problem: str) -> None:
+        with self.changed:
+            if self.closed or started <= server.failed_at:
+                return  # The same trouble, seen by another request.
+            # What comes back may be another process, with the weights that it was started with.
+            server.verified = server.loaded = False
+            server.failures, server.problem, server.failed_at = server.failures + 1, problem, time.monotonic()
+            pause = min(self.pause * 2 ** (server.failures - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+            server.retry_at = server.failed_at + pause
+            if server.failures > self.retries:
+                log.warning("vLLM server %s is given up: %s", server.url, problem)
+            else:
+                log.warning("vLLM server %s: %s; again in %.1f s", server.url, problem, pause)
+
+    def _all_gone(self) -> str:
+        problems = "; ".join(f"{server.url}: {server.problem or 'closed'}" for server in self.servers)
+        return (
+            f"No vLLM server answers any more ({problems}). Start them again, or name others with sampling.urls; the "
+            f"same command goes on from here: finished parts are kept."
+        )
+
+
+def ask(server: Server, request: Request) -> Answer:
+    """Send one request.
+
+    Raises:
+        Unavailable: there is no answer now.
+        RunError: it is refused, or the answer is not what was asked for.
+    """
+    body = {"model": server.model, "prompt": request.prompt_ids, "return_token_ids": True, **request.params}
+    reply = server.call("POST", "/v1/completions", {**body, "watermarking": False})
+    if reply.status_code == 404:
+        raise Unavailable(f"status 404: {said(reply)}")  # Restarted without the adapter that it had.
+    if reply.status_code != 200:
+        raise RunError(f"The vLLM server {server.url} refuses a request with status {reply.status_code}: {said(reply)}")
+    choices = sorted(reply.json()["choices"], key=lambda choice: choice["index"])
+    if len(choices) != request.params["n"] or any(choice.get("token_ids") is None for choice in choices):
+        raise RunError(
+            f"The server {server.url} does not give token ids (return_token_ids) or gave {len(choices)} responses for "
+            f"{request.params['n']}; it must be vLLM 0.11 or newer."
+        )
+    if choices[0].get("prompt_token_ids", request.prompt_ids) != request.prompt_ids:
+        raise RunError(f"The vLLM server {server.url} changed the prompt's token ids.")
+    return [(choice["token_ids"], choice["finish_reason"]) for choice in choices]
+
+
+def said(reply: httpx.Response) -> str:
+    """The message of an error reply, cut."""
+    try:
+        document = reply.json()
+        text = document.get("error", document) if isinstance(document, dict) else document
+        text = text.get("message", text) if isinstance(text, dict) else text
+    except ValueError:
+        text = reply.text
+    return " ".join(str(text).split())[:300]

@@ -1,0 +1,125 @@
+"""Sampling by vLLM in processes of its own, which live as long as a stage samples."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from icr.errors import ConfigError
+from icr.models.loading import LoadedModel
+from icr.sampling.decoding import require_positive
+from icr.sampling.engine_sampler import EngineSampler
+from icr.sampling.probe import Probe
+from icr.sampling.worker_pool import WORKER, WorkerPool
+
+log = logging.getLogger(__name__)
+
+OURS = ("model", "tensor_parallel_size", "enable_lora", "skip_tokenizer_init")
+"""Engine arguments that are decided here."""
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM takes for `max_lora_rank`."""
+
+
+@dataclass(frozen=True)
+class VLLMSampler(EngineSampler):
+    """Starts vLLM on the policy's folder, samples, and ends it. Config group `sampling`."""
+
+    python: str | None = field(default=None, compare=False)
+    """Interpreter of the environment that has vLLM; None is this one."""
+    tensor_parallel_size: int = field(default=1, compare=False)
+    """Devices that one copy of the model is cut over."""
+    data_parallel_size: int = field(default=1, compare=False)
+    """Copies of the model, each on devices of its own; prompts are dealt out to them."""
+    engine: dict = field(default_factory=dict)
+    """More of vLLM's engine arguments, such as `{"gpu_memory_utilization": 0.8}`."""
+    env: dict = field(default_factory=dict, compare=False)
+    """Environment variables of vLLM's processes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "tensor_parallel_size", "data_parallel_size")
+        if taken := [name for name in self.engine if name in OURS]:
+            raise ValueError(f"engine.{taken[0]} is not for setting: it follows from the run and from other settings")
+        if "data_parallel_size" in self.engine:
+            raise ValueError("engine.data_parallel_size is not for setting: there is sampling.data_parallel_size")
+
+    def require(self) -> None:
+        """See that the interpreter is there and has vLLM, and that there are devices enough.
+
+        Raises:
+            ConfigError: saying what is missing and what to do.
+        """
+        python = self._interpreter()
+        if not shutil.which(python):
+            raise ConfigError(f"sampling.python: there is no interpreter {python}.")
+        find = "import sys, importlib.util; sys.exit(importlib.util.find_spec('vllm') is None)"
+        if subprocess.run([python, "-c", find], env=self._environment(), capture_output=True, check=False).returncode:
+            raise ConfigError(
+                f"sampling=vllm needs vLLM, which {python} does not have. Install it with `pip install 'icr[vllm]'`, "
+                f"or, where it wants other versions than training, in an environment of its own, and name that with "
+                f"sampling.python=<environment>/bin/python."
+            )
+        wanted, there = self.tensor_parallel_size * self.data_parallel_size, torch.cuda.device_count()
+        if there and wanted > there:
+            raise ConfigError(
+                f"sampling.tensor_parallel_size={self.tensor_parallel_size} times sampling.data_parallel_size="
+                f"{self.data_parallel_size} are {wanted} devices, but there are {there}."
+            )
+
+    def start(self, policy: LoadedModel, probe: Probe) -> WorkerPool:
+        """Start vLLM on the policy's folder.
+
+        Raises:
+            RunError: it does not start, or computes other log-probs than the policy.
+        """
+        model, adapter, rank = base_of(policy.path)
+        engine = {
+            "dtype": str(policy.model.dtype).removeprefix("torch."),
+            "generation_config": "vllm",
+            "disable_log_stats": True,
+            **self.engine,
+            "model": model,
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "skip_tokenizer_init": True,
+        }
+        if adapter:
+            engine |= {"enable_lora": True, "max_lora_rank": rank}
+        log.info("vLLM starts on %s", policy.path)
+        environments = [self._environment() | self._devices(copy) for copy in range(self.data_parallel_size)]
+        return WorkerPool([self._interpreter(), str(WORKER)], engine, adapter, environments, probe)
+
+    def _interpreter(self) -> str:
+        return self.python or sys.executable
+
+    def _environment(self) -> dict[str, str]:
+        # Another interpreter has no use for the packages of this one.
+        own = {"PYTHONPATH": "", "PYTHONHOME": ""} if self.python else {}
+        return own | {name: str(value) for name, value in self.env.items()}
+
+    def _devices(self, copy: int) -> dict[str, str]:
+        if self.data_parallel_size == 1 or not (count := torch.cuda.device_count()):
+            return {}
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if "CUDA_VISIBLE_DEVICES" in os.environ else []
+        devices = visible or [str(index) for index in range(count)]
+        share = devices[copy * self.tensor_parallel_size :][: self.tensor_parallel_size]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(share)}
+
+
+def base_of(path: str) -> tuple[str, str | None, int]:
+    """The model to load, the LoRA adapter over it (or None), and vLLM's rank that holds the adapter's (or 0)."""
+    config = Path(path) / "adapter_config.json"
+    if not config.is_file():
+        return path, None, 0
+    settings: Mapping[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    rank = max(settings["r"], *(settings.get("rank_pattern") or {}).values(), 0)
+    return settings["base_model_name_or_path"], path, next((fits for fits in RANKS if fits >= rank), rank)

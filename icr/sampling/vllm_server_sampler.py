@@ -1,0 +1,69 @@
+"""Sampling by vLLM servers that are running already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import httpx
+
+from icr.models.loading import LoadedModel
+from icr.sampling.decoding import require_positive
+from icr.sampling.engine_sampler import EngineSampler
+from icr.sampling.probe import Probe
+from icr.sampling.server_fleet import Server, ServerFleet
+from icr.sampling.server_weights import ServerWeights
+
+
+@dataclass(frozen=True)
+class VLLMServerSampler(EngineSampler):
+    """Asks OpenAI-compatible vLLM servers, which are made to hold the policy's weights. Config group `sampling`."""
+
+    urls: tuple[str, ...] = field(default=(), compare=False)
+    """Addresses of the servers, such as `http://localhost:8000`."""
+    model: str = field(default="", compare=False)
+    """Name under which they serve the model; empty takes the first that each lists."""
+    api_key_env: str = field(default="VLLM_API_KEY", compare=False)
+    """Environment variable that holds their key, if they want one."""
+    concurrency: int = field(default=64, compare=False)
+    """Requests at a time to one server."""
+    retries: int = field(default=6, compare=False)
+    """Failures in a row after which a server is given up; pauses double from one second."""
+    timeout: float = field(default=1800.0, compare=False)
+    """Seconds that an answer may take."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "concurrency", "retries")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be above 0, got {self.timeout}")
+        if not self.urls:
+            raise ValueError("urls is empty: give sampling.urls=[http://host:8000], one for each server")
+        for url in self.urls:
+            check_url(url)
+
+    def start(self, policy: LoadedModel, probe: Probe) -> ServerFleet:
+        """Connections to the servers; each is verified before its first request."""
+        key = os.environ.get(self.api_key_env, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=self.concurrency)
+        timeout = httpx.Timeout(self.timeout, connect=10.0)
+        servers = [
+            Server(url.rstrip("/"), httpx.Client(headers=headers, limits=limits, timeout=timeout)) for url in self.urls
+        ]
+        weights = ServerWeights(probe, self.model)
+        return ServerFleet(servers, weights, concurrency=self.concurrency, retries=self.retries)
+
+
+def check_url(url: str) -> None:
+    """Refuse an address that cannot be one, or that holds a password."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise ValueError(f"urls: {url!r} is not an address: {error}") from error
+    if parsed.userinfo:
+        raise ValueError(f"urls: the address of {parsed.host} holds a password; put a key in the variable api_key_env")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"urls: {url!r} is not an address such as http://localhost:8000")
+    if parsed.path.rstrip("/").endswith("/v1"):
+        raise ValueError(f"urls: give {url!r} without /v1")

@@ -19,8 +19,8 @@ from icr.sampling.engine_sampler import Answer, Request
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 60.0
-"""Seconds; pauses double up to here."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before a server is asked again; they double from the one to the other."""
 
 
 class Unavailable(Exception):
@@ -94,7 +94,6 @@ class ServerFleet:
         *,
         concurrency: int,
         retries: int,
-        pause: float = 1.0,
     ):
         """Ask nothing yet.
 
@@ -102,10 +101,9 @@ class ServerFleet:
             weights: gets the policy's weights into a server, and sees that they are there.
             concurrency: requests at a time to one server.
             retries: failures in a row after which a server is given up.
-            pause: seconds before the first retry.
         """
         self.servers, self.weights = list(servers), weights
-        self.concurrency, self.retries, self.pause = concurrency, retries, pause
+        self.concurrency, self.retries = concurrency, retries
         self.changed = threading.Condition()
         self.closed = False
 
@@ -198,7 +196,7 @@ class ServerFleet:
             # What comes back may be another process, with the weights that it was started with.
             server.verified = server.loaded = False
             server.failures, server.problem, server.failed_at = server.failures + 1, problem, time.monotonic()
-            pause = min(self.pause * 2 ** (server.failures - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
+            pause = min(FIRST_PAUSE * 2 ** (server.failures - 1), LONGEST_PAUSE) * random.uniform(0.75, 1.25)
             server.retry_at = server.failed_at + pause
             if server.failures > self.retries:
                 log.warning("vLLM server %s is given up: %s", server.url, problem)

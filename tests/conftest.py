@@ -13,7 +13,7 @@ import torch
 
 torch.set_num_threads(1)
 
-pytest_plugins = ["tests.tiny_models", "tests.tiny_training"]
+pytest_plugins = ["tests.tiny_models", "tests.tiny_training", "tests.vllm_engine"]
 
 
 @pytest.fixture(autouse=True)

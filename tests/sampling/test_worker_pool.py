@@ -1,0 +1,211 @@
+"""What the parent of vLLM's processes does when they fail: stand-in workers that speak the protocol, then do not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from icr.errors import ConfigError, RunError
+from icr.sampling import worker_pool
+from icr.sampling.engine_sampler import Request
+from icr.sampling.probe import Probe
+from icr.sampling.vllm_sampler import VLLMSampler, base_of
+from icr.sampling.worker_pool import WORKER, WorkerPool
+
+PROBE = Probe("policy", [[1, 2, 3], [4, 5]], [np.array([-1.0, -2.0]), np.array([-3.0])], 1e-3)
+REQUESTS = [Request([7] * length, {"n": 2}) for length in (3, 1, 2, 5)]
+
+WORKER_START = """
+import json, os, sys, time
+def say(**message): print(json.dumps(message), flush=True)
+print("loading", file=sys.stderr)
+settings = json.loads(sys.stdin.readline())
+"""
+ANSWERS = """
+say(ready="0")
+for line in sys.stdin:
+    request = json.loads(line)
+    if "prompt_logprobs" in request["params"]:
+        say(id=request["id"], prompt_logps=[-1.0, -2.0] if len(request["prompt"]) == 3 else [-3.0])
+        continue
+    FAULT
+    prompt = request["prompt"]
+    say(id=request["id"], responses=[[[len(prompt), os.getpid()], "length"]] * request["params"]["n"])
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """`start(script, workers)`: a pool of them; those that stay longer than they should are killed."""
+    monkeypatch.setattr(worker_pool, "PATIENCE", 2.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pools = []
+
+    def make(script: str, workers: int = 1, probe: Probe = PROBE) -> WorkerPool:
+        file = tmp_path / "worker.py"
+        file.write_text(WORKER_START + script)
+        pools.append(WorkerPool([sys.executable, str(file)], {"model": "m"}, None, [{}] * workers, probe))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+def logs(folder: Path) -> list[Path]:
+    return list(folder.glob("icr-vllm-*.log"))
+
+
+def test_requests_are_shared_out_and_logs_of_success_removed(start, tmp_path):
+    pool = start(ANSWERS.replace("FAULT", ""), workers=2)
+    answers = dict(pool.generate(REQUESTS))
+    assert {index: answer[0][0][0] for index, answer in answers.items()} == {0: 3, 1: 1, 2: 2, 3: 5}
+    assert all(len(answer) == 2 for answer in answers.values())
+    processes = {
+        length: answer[0][0][1] for length, answer in zip((3, 1, 2, 5), map(answers.get, range(4)), strict=True)
+    }
+    assert processes[5] == processes[2] != processes[3] == processes[1]
+    assert len(logs(tmp_path)) == 2
+    pool.close()
+    assert logs(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("sys.exit('no such device')", "ended with status 1; its last words: loading no such device"),
+        ("os.abort()", "was ended by signal 6; its last words: loading"),
+        ("say(error='ValueError: no kernel for this model')", "failed: ValueError: no kernel for this model"),
+    ],
+)
+def test_a_worker_that_does_not_start(start, tmp_path, script, message):
+    with pytest.raises(RunError, match=message) as caught:
+        start(script)
+    (log,) = logs(tmp_path)
+    assert str(log) in str(caught.value)
+    assert "loading" in log.read_text()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_in_mid_sampling(start, tmp_path, workers):
+    pool = start(ANSWERS.replace("FAULT", "os.kill(os.getpid(), 9) if len(request['prompt']) == 2 else None"), workers)
+    finished = []
+    with pytest.raises(RunError, match="was ended by signal 9") as caught:
+        finished += [index for index, _ in pool.generate(REQUESTS)]
+    assert "goes on from here" in str(caught.value)
+    pool.close()
+    assert all(worker.process.poll() is not None for worker in pool.workers)
+
+
+@pytest.mark.parametrize("script", ["time.sleep(60)", ANSWERS.replace("FAULT", "time.sleep(60)") + "\ntime.sleep(60)"])
+def test_a_worker_that_does_not_end_is_killed(start, monkeypatch, script):
+    monkeypatch.setattr(worker_pool, "PATIENCE", 0.2)
+    started = time.monotonic()
+    if script.startswith("time"):
+        monkeypatch.setattr(WorkerPool, "_next", lambda pool: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            start(script)
+    else:
+        start(script).close()
+    assert time.monotonic() - started < 10
+
+
+def test_other_log_probs_are_refused(start):
+    other = Probe("policy", PROBE.prompts, [np.array([-1.0, -2.0]), np.array([-3.1])], 1e-3)
+    with pytest.raises(RunError, match=r"does not hold the weights of policy.*3 prompt tokens.*0\.033 nats"):
+        start(ANSWERS.replace("FAULT", ""), probe=other)
+
+
+def test_missing_and_undefined_log_probs_are_refused():
+    with pytest.raises(RunError, match="did not give the log-prob of each"):
+        PROBE.check([[-1.0, -2.0], []], "It")
+    with pytest.raises(RunError, match="does not hold"):
+        PROBE.check([[-1.0, float("nan")], [-3.0]], "It")
+    PROBE.check([[-1.0005, -2.0], [-3.0]], "It")
+
+
+def test_the_worker_passes_on_what_its_interpreter_lacks():
+    """The real script, by an interpreter without vLLM: one line of JSON, and nothing else on its standard output."""
+    started = subprocess.run(
+        [sys.executable, "-S", str(WORKER)],
+        input='{"engine": {}, "adapter": null}\n',
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert started.returncode == 1
+    assert started.stdout == '{"error": "ModuleNotFoundError: No module named \'vllm\'"}\n'
+    assert "Traceback" in started.stderr
+
+
+def test_an_interpreter_without_vllm_is_refused_before_anything_is_loaded(tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(ConfigError, match=f"sampling=vllm needs vLLM, which {bare} does not have"):
+        VLLMSampler(python=str(bare)).require()
+    with pytest.raises(ConfigError, match=r"sampling\.python: there is no interpreter /nowhere/python"):
+        VLLMSampler(python="/nowhere/python").require()
+
+
+def test_more_devices_than_there_are_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    VLLMSampler(tensor_parallel_size=2, data_parallel_size=3).require()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    VLLMSampler(tensor_parallel_size=2, data_parallel_size=2).require()
+    with pytest.raises(ConfigError, match="are 6 devices, but there are 4"):
+        VLLMSampler(tensor_parallel_size=2, data_parallel_size=3).require()
+
+
+def test_each_copy_has_devices_of_its_own(monkeypatch):
+    import torch
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    policy = torch.device("cuda", 3)
+    two = VLLMSampler(tensor_parallel_size=2, data_parallel_size=2)
+    assert [two._devices(copy, policy)["CUDA_VISIBLE_DEVICES"] for copy in (0, 1)] == ["0,1", "2,3"]
+    assert VLLMSampler()._devices(0, policy) == {"CUDA_VISIBLE_DEVICES": "3"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,6,4")
+    assert [two._devices(copy, policy)["CUDA_VISIBLE_DEVICES"] for copy in (0, 1)] == ["7,5", "6,4"]
+    assert VLLMSampler()._devices(0, policy) == {"CUDA_VISIBLE_DEVICES": "4"}
+
+
+def test_adapters_name_their_base_and_a_rank_that_vllm_has(tmp_path):
+    assert base_of(str(tmp_path)) == (str(tmp_path), None, 0)
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "r": 12}')
+    assert base_of(str(tmp_path)) == ("org/base", str(tmp_path), 16)
+    patterned = '{"base_model_name_or_path": "org/base", "r": 4, "rank_pattern": {"q_proj": 40}}'
+    (tmp_path / "adapter_config.json").write_text(patterned)
+    assert base_of(str(tmp_path))[2] == 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": {"model": "other"}}, r"engine\.model is not for setting"),
+        ({"engine": {"data_parallel_size": 2}}, r"there is sampling\.data_parallel_size"),
+        ({"data_parallel_size": 0}, "data_parallel_size must be a whole number of at least 1"),
+    ],
+)
+def test_settings_that_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        VLLMSampler(**settings)
+
+
+def test_launchers_variables_are_not_passed_on(start, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("KEPT", "yes")
+    report = "say(id=request['id'], responses=[[['LOCAL_RANK' in os.environ, os.environ['KEPT']], 'x']]); continue"
+    ((_, answer),) = start(ANSWERS.replace("FAULT", report)).generate(REQUESTS[:1])
+    assert answer == [([False, "yes"], "x")]
+    assert os.environ["LOCAL_RANK"] == "1"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,7 +105,7 @@ def test_two_rounds_by_processes(program: Program, settings, by_process, pair, s
     run = program.ok(tmp_path / "run", [*settings, *by_process])
     assert_rounds_sampled_from_their_own_weights(run, pair)
     assert run.table("round_0/responses").equals(served.table("round_0/responses"))
-    assert "vLLM starts on" in run.output
+    assert run.output.count("vLLM starts on") == len(["SFT", "DPO-en", "round 0", "M0", "round 1", "M1"])
 
 
 def test_two_rounds_by_a_server(served, pair):
@@ -144,9 +143,13 @@ STOP = {"function": "icr.sampling.engine_sampler.EngineSampler.sample", "when": 
 
 def test_a_run_killed_with_its_process(program: Program, settings, by_process, served, tmp_path):
     """Killed by hand while vLLM samples in the second round; the same command ends with the same responses."""
-    kill = {"function": "icr.sampling.worker_pool.WorkerPool.generate", "call": 4, "when": "after"}
-    arguments = [*settings, *by_process]
-    killed = program(Path(tmp_path / "run"), arguments, kill)
+    first_round, started, half = 1 + 4 + 40, 1 + 4, 20  # Messages: ready, probes, answers.
+    call = first_round + started + half
+    kill = {"function": "icr.sampling.worker_pool.WorkerPool._next", "call": call, "when": "after"}
+    arguments = [*settings, *by_process, "evaluation=none"]
+    killed = program(tmp_path / "run", arguments, kill)
     assert killed.status == -signal.SIGKILL, killed.output
+    assert "round_1/responses" not in killed.stages()
     finished = program.ok(tmp_path / "run", arguments)
-    assert finished.table("round_0/responses").equals(served.table("round_0/responses"))
+    for round in (0, 1):
+        assert finished.table(f"round_{round}/responses").equals(served.table(f"round_{round}/responses"))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import torch
 
 from icr.errors import RunError
 from icr.models.loading import LoadedModel
@@ -37,6 +40,15 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
+class Held:
+    """An engine that was started for a policy, and what ends it."""
+
+    policy: LoadedModel
+    engine: Engine
+    stack: ExitStack
+
+
+@dataclass(frozen=True)
 class EngineSampler(Decoding):
     """Sends prompts as token ids and takes responses as token ids; the engine's own defaults decide nothing.
 
@@ -44,21 +56,29 @@ class EngineSampler(Decoding):
     are almost equally likely, on what the engine computes beside it.
     """
 
+    dtype: str | None = None
+    """What the engine computes in, such as `bfloat16`; None is the dtype of the policy's weights."""
     tolerance: float | None = None
     """Mean difference of prompt log-probs, in nats a token, up to which an engine is taken to hold the policy's
-    weights; None takes 0.001 for float32 weights and 0.05 for others."""
+    weights; None takes 0.001 where all is in float32, else 0.05."""
     prompts_per_part: int = 256
     """Prompts sampled between two saves: enough to keep an engine busy."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "prompts_per_part")
+        if self.dtype is not None and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
+            raise ValueError(f"dtype must be a torch dtype such as bfloat16, or null, got {self.dtype!r}")
         if self.tolerance is not None and not self.tolerance > 0:
             raise ValueError(f"tolerance must be above 0 or null, got {self.tolerance}")
 
+    def dtype_of(self, policy: LoadedModel) -> str:
+        """Name of the dtype that the engine computes in."""
+        return self.dtype or str(policy.model.dtype).removeprefix("torch.")
+
     @abstractmethod
-    def start(self, policy: LoadedModel, probe: Probe) -> Engine:
-        """An engine that holds the policy's weights, by its answer to `probe`."""
+    def started(self, policy: LoadedModel, probe: Probe) -> AbstractContextManager[Engine]:
+        """An engine that holds the policy's weights, by its answer to `probe`; ended on leaving."""
 
     def sample(
         self, policy: LoadedModel, prompts: Sequence[Prompt], seed: tuple, on_batch: OnBatch = lambda done: None
@@ -86,15 +106,18 @@ class EngineSampler(Decoding):
     def release(self) -> None:
         """End the engine, if one was started."""
         if held := self.__dict__.pop("_held", None):
-            held[1].close()
+            held.stack.close()
 
     def _engine(self, policy: LoadedModel, prompt_ids: list[list[int]]) -> Engine:
         held = self.__dict__.get("_held")
-        if held is None or held[0] is not policy:
+        if held is None or held.policy is not policy:
             self.release()
-            probe = Probe.of(policy, prompt_ids, self.tolerance)
-            held = self.__dict__["_held"] = (policy, self.start(policy, probe))
-        return held[1]
+            exact = {"float32", "float64"} >= {self.dtype_of(policy), str(policy.model.dtype).removeprefix("torch.")}
+            probe = Probe.of(policy, prompt_ids, self.tolerance or (1e-3 if exact else 0.05))
+            stack = ExitStack()
+            held = Held(policy, stack.enter_context(self.started(policy, probe)), stack)
+            self.__dict__["_held"] = held
+        return held.engine
 
     def _request(self, policy: LoadedModel, prompt_ids: list[int], key: tuple) -> Request:
         # vLLM draws response k with seed + k. Greedy responses are equal, and it refuses to make more than one.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from icr.errors import RunError
 from icr.logps import score
@@ -33,12 +32,11 @@ class Probe:
     tolerance: float
 
     @classmethod
-    def of(cls, policy: LoadedModel, prompt_ids: Sequence[list[int]], tolerance: float | None = None) -> Probe:
-        """A probe by the first of these prompts. The tolerance follows the weights' dtype if there is none."""
+    def of(cls, policy: LoadedModel, prompt_ids: Sequence[list[int]], tolerance: float) -> Probe:
+        """A probe by the first of these prompts."""
         prompts = [ids[:TOKENS] for ids in prompt_ids if len(ids) > 1][:PROMPTS]
         expected = score(policy.model, [(ids[:1], ids[1:]) for ids in prompts], tokens_per_batch=TOKENS)
-        exact = policy.model.dtype in (torch.float32, torch.float64)
-        return cls(policy.path, prompts, expected, tolerance or (1e-3 if exact else 0.05))
+        return cls(policy.path, prompts, expected, tolerance)
 
     def check(self, got: Sequence[Sequence[float]], where: str) -> None:
         """Compare with an engine's log-probs.
@@ -56,6 +54,7 @@ class Probe:
             raise RunError(
                 f"{where} does not hold the weights of {self.path}: its log-probs of {sum(map(len, got))} prompt "
                 f"tokens differ from the policy's by {difference:.2g} nats a token on average, where "
-                f"sampling.tolerance={self.tolerance:g} is allowed. Let it run in the policy's dtype and "
-                f"quantisation (bitsandbytes for 4-bit weights); raise the tolerance only if you know why they differ."
+                f"sampling.tolerance={self.tolerance:g} is allowed. Let it compute in the policy's dtype, or "
+                f"name its own with sampling.dtype; for 4-bit weights give it bitsandbytes' quantisation; raise the "
+                f"tolerance only if you know why they differ."
             )

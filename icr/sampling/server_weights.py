@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from icr.errors import RunError
+from icr.models.adapters import base_of
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, Unavailable, said
 
@@ -34,7 +35,7 @@ class ServerWeights:
             RunError: it serves another model, cannot take the weights, or computes other log-probs.
         """
         cards = self._models(server)
-        if is_adapter(self.probe.path):
+        if base_of(self.probe.path):
             server.model = self._load_adapter(server, cards)
         else:
             server.model = self._base(server, cards)
@@ -44,7 +45,7 @@ class ServerWeights:
 
     def forget(self, server: Server) -> None:
         """Unload the adapter that was loaded, if one was."""
-        if is_adapter(self.probe.path):
+        if base_of(self.probe.path):
             server.call("POST", "/v1/unload_lora_adapter", {"lora_name": server.model})
 
     def _models(self, server: Server) -> dict[str, dict[str, Any]]:
@@ -122,11 +123,6 @@ def prompt_logps(server: Server, prompt_ids: list[int]) -> list[float]:
     return [
         float(row[str(id)]["logprob"]) for id, row in zip(prompt_ids[1:], tokens[1:], strict=False) if str(id) in row
     ]
-
-
-def is_adapter(path: str) -> bool:
-    """Whether a folder holds a LoRA adapter and not a whole model."""
-    return (Path(path) / "adapter_config.json").is_file()
 
 
 def located(path: str) -> str:

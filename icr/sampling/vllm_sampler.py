@@ -8,15 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from icr.errors import ConfigError
+from icr.models.adapters import base_of
 from icr.models.loading import LoadedModel
+from icr.models.memory import offloaded
 from icr.sampling.decoding import require_positive
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.probe import Probe
@@ -24,7 +26,7 @@ from icr.sampling.worker_pool import WORKER, WorkerPool
 
 log = logging.getLogger(__name__)
 
-OURS = ("model", "tensor_parallel_size", "enable_lora", "skip_tokenizer_init")
+OURS = ("model", "dtype", "tensor_parallel_size", "data_parallel_size", "enable_lora", "skip_tokenizer_init")
 """Engine arguments that are decided here."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM takes for `max_lora_rank`."""
@@ -56,8 +58,6 @@ class VLLMSampler(EngineSampler):
         require_positive(self, "tensor_parallel_size", "data_parallel_size")
         if taken := [name for name in self.engine if name in OURS]:
             raise ValueError(f"engine.{taken[0]} is not for setting: it follows from the run and from other settings")
-        if "data_parallel_size" in self.engine:
-            raise ValueError("engine.data_parallel_size is not for setting: there is sampling.data_parallel_size")
 
     def require(self) -> None:
         """See that the interpreter is there and has vLLM, and that there are devices enough.
@@ -83,30 +83,33 @@ class VLLMSampler(EngineSampler):
                 f"{self.data_parallel_size} are {wanted} devices, but there are {there}."
             )
 
-    def start(self, policy: LoadedModel, probe: Probe) -> WorkerPool:
-        """Start vLLM on the policy's folder.
+    @contextmanager
+    def started(self, policy: LoadedModel, probe: Probe) -> Iterator[WorkerPool]:
+        """vLLM on the policy's folder. The policy itself makes room on its device meanwhile.
 
         Raises:
             RunError: it does not start, or computes other log-probs than the policy.
         """
-        model, adapter, rank = base_of(policy.path)
+        base = base_of(policy.path)
         engine = {
-            "dtype": str(policy.model.dtype).removeprefix("torch."),
+            "dtype": self.dtype_of(policy),
             "generation_config": "vllm",
             "disable_log_stats": True,
             **({} if torch.cuda.is_available() else CPU_ENGINE),
             **self.engine,
-            "model": model,
+            "model": base or policy.path,
             "tensor_parallel_size": self.tensor_parallel_size,
             "skip_tokenizer_init": True,
         }
-        if adapter:
-            engine |= {"enable_lora": True, "max_lora_rank": rank}
+        if base:
+            engine |= {"enable_lora": True, "max_lora_rank": rank_of(policy.path)}
         log.info("vLLM starts on %s", policy.path)
         environments = [
             self._environment() | self._devices(copy, policy.model.device) for copy in range(self.data_parallel_size)
         ]
-        return WorkerPool([self._interpreter(), str(WORKER)], engine, adapter, environments, probe)
+        command, adapter = [self._interpreter(), str(WORKER)], policy.path if base else None
+        with offloaded(policy.model), closing(WorkerPool(command, engine, adapter, environments, probe)) as pool:
+            yield pool
 
     def _interpreter(self) -> str:
         return self.python or sys.executable
@@ -127,11 +130,8 @@ class VLLMSampler(EngineSampler):
         return {"CUDA_VISIBLE_DEVICES": ",".join(visible.split(",")[first : first + size])}
 
 
-def base_of(path: str) -> tuple[str, str | None, int]:
-    """The model to load, the LoRA adapter over it (or None), and vLLM's rank that holds the adapter's (or 0)."""
-    config = Path(path) / "adapter_config.json"
-    if not config.is_file():
-        return path, None, 0
-    settings: Mapping[str, Any] = json.loads(config.read_text(encoding="utf-8"))
-    rank = max(settings["r"], *(settings.get("rank_pattern") or {}).values(), 0)
-    return settings["base_model_name_or_path"], path, next((fits for fits in RANKS if fits >= rank), rank)
+def rank_of(adapter: str) -> int:
+    """The smallest of vLLM's ranks that holds the adapter in this folder."""
+    config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
+    rank = max(config["r"], *(config.get("rank_pattern") or {}).values(), 0)
+    return next((fits for fits in RANKS if fits >= rank), rank)

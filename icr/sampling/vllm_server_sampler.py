@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -42,7 +44,8 @@ class VLLMServerSampler(EngineSampler):
         for url in self.urls:
             check_url(url)
 
-    def start(self, policy: LoadedModel, probe: Probe) -> ServerFleet:
+    @contextmanager
+    def started(self, policy: LoadedModel, probe: Probe) -> Iterator[ServerFleet]:
         """Connections to the servers; each is verified before its first request."""
         key = os.environ.get(self.api_key_env, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -52,7 +55,8 @@ class VLLMServerSampler(EngineSampler):
             Server(url.rstrip("/"), httpx.Client(headers=headers, limits=limits, timeout=timeout)) for url in self.urls
         ]
         weights = ServerWeights(probe, self.model)
-        return ServerFleet(servers, weights, concurrency=self.concurrency, retries=self.retries)
+        with closing(ServerFleet(servers, weights, concurrency=self.concurrency, retries=self.retries)) as fleet:
+            yield fleet
 
 
 def check_url(url: str) -> None:

@@ -105,3 +105,14 @@ def test_what_may_change_when_a_run_is_reopened(compose):
     first = config.build(compose()).compared
     assert all(config.build(compose(*overrides)).compared == first for overrides in reopened)
     assert config.build(compose("loss.alpha=0.5")).compared != first
+
+
+def test_a_run_may_be_reopened_with_other_servers_and_devices(compose):
+    def compared(*overrides: str):
+        return config.build(compose(*overrides)).compared
+
+    servers = ["sampling=vllm_server", "sampling.urls=[http://a:1]"]
+    assert compared(*servers) == compared(servers[0], "sampling.urls=[http://b:2,http://c:3]", "sampling.retries=9")
+    assert compared(*servers) != compared(*servers, "sampling.top_p=0.5")
+    assert compared("sampling=vllm") == compared("sampling=vllm", "sampling.data_parallel_size=2", "sampling.python=p")
+    assert compared("sampling=vllm") != compared("sampling=vllm", "sampling.dtype=bfloat16")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from icr.errors import ConfigError, RunError
 from icr.sampling import worker_pool
 from icr.sampling.engine_sampler import Request
 from icr.sampling.probe import Probe
-from icr.sampling.vllm_sampler import VLLMSampler, base_of
+from icr.sampling.vllm_sampler import VLLMSampler, rank_of
 from icr.sampling.worker_pool import WORKER, WorkerPool
+from icr.types import Prompt
 
 PROBE = Probe("policy", [[1, 2, 3], [4, 5]], [np.array([-1.0, -2.0]), np.array([-3.0])], 1e-3)
 REQUESTS = [Request([7] * length, {"n": 2}) for length in (3, 1, 2, 5)]
@@ -166,9 +171,74 @@ def test_more_devices_than_there_are_are_refused(tmp_path, monkeypatch):
         VLLMSampler(tensor_parallel_size=2, data_parallel_size=3).require()
 
 
-def test_each_copy_has_devices_of_its_own(monkeypatch):
-    import torch
+@pytest.fixture
+def stand_in(tmp_path) -> Callable[[str], VLLMSampler]:
+    """A sampler whose interpreter runs a stand-in, which writes down the settings that it was given."""
 
+    def make(script: str) -> VLLMSampler:
+        (tmp_path / "worker.py").write_text(WORKER_START + "json.dump(settings, open('given.json', 'w'))\n" + script)
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\ncd {tmp_path} && exec {sys.executable} worker.py\n")
+        python.chmod(0o755)
+        return VLLMSampler(n=2, max_new_tokens=1, python=str(python), engine={"max_model_len": 64}, tolerance=100.0)
+
+    return make
+
+
+SPEAKS = """
+say(ready="0")
+for line in sys.stdin:
+    request = json.loads(line)
+    if "prompt_logprobs" in request["params"]:
+        say(id=request["id"], prompt_logps=[-5.0] * (len(request["prompt"]) - 1))
+    else:
+        say(id=request["id"], responses=[[[9], "length"]] * request["params"]["n"])
+"""
+
+
+def test_the_policy_makes_room_while_vllm_runs(stand_in, shared_model, loaded, tmp_path, monkeypatch):
+    """Whether it moves is a matter of `offloaded`; when, of the sampler."""
+    events = []
+
+    @contextmanager
+    def recorded(model):
+        events.append("out")
+        yield
+        events.append("back")
+
+    monkeypatch.setattr("icr.sampling.vllm_sampler.offloaded", recorded)
+    policy, sampler = loaded(shared_model()), stand_in(SPEAKS)
+    answers = sampler.sample(policy, [Prompt("0", "en", "hi", "hi")], (0,))
+    assert [(answer.k, answer.response_ids, answer.finish_reason) for answer in answers] == [
+        (0, [9], "length"),
+        (1, [9], "length"),
+    ]
+    assert events == ["out"]
+    sampler.release()
+    assert events == ["out", "back"]
+    given = json.loads((tmp_path / "given.json").read_text())
+    assert given["adapter"] is None
+    assert given["engine"].items() >= {"model": "tiny", "dtype": "float32", "max_model_len": 64}.items()
+    assert given["engine"].items() >= {"generation_config": "vllm", "tensor_parallel_size": 1}.items()
+
+
+def test_the_policy_comes_back_where_vllm_does_not_start(stand_in, shared_model, loaded, monkeypatch):
+    events = []
+
+    @contextmanager
+    def recorded(model):
+        try:
+            yield
+        finally:
+            events.append("back")
+
+    monkeypatch.setattr("icr.sampling.vllm_sampler.offloaded", recorded)
+    with pytest.raises(RunError, match="ended with status 3"):
+        stand_in("sys.exit(3)").sample(loaded(shared_model()), [Prompt("0", "en", "hi", "hi")], (0,))
+    assert events == ["back"]
+
+
+def test_each_copy_has_devices_of_its_own(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     policy = torch.device("cuda", 3)
@@ -180,20 +250,19 @@ def test_each_copy_has_devices_of_its_own(monkeypatch):
     assert VLLMSampler()._devices(0, policy) == {"CUDA_VISIBLE_DEVICES": "4"}
 
 
-def test_adapters_name_their_base_and_a_rank_that_vllm_has(tmp_path):
-    assert base_of(str(tmp_path)) == (str(tmp_path), None, 0)
-    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base", "r": 12}')
-    assert base_of(str(tmp_path)) == ("org/base", str(tmp_path), 16)
-    patterned = '{"base_model_name_or_path": "org/base", "r": 4, "rank_pattern": {"q_proj": 40}}'
-    (tmp_path / "adapter_config.json").write_text(patterned)
-    assert base_of(str(tmp_path))[2] == 64
+@pytest.mark.parametrize(
+    ("config", "rank"), [('{"r": 12}', 16), ('{"r": 8}', 8), ('{"r": 4, "rank_pattern": {"q_proj": 40}}', 64)]
+)
+def test_the_rank_that_vllm_has_for_an_adapter(tmp_path, config, rank):
+    (tmp_path / "adapter_config.json").write_text(config)
+    assert rank_of(str(tmp_path)) == rank
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"engine": {"model": "other"}}, r"engine\.model is not for setting"),
-        ({"engine": {"data_parallel_size": 2}}, r"there is sampling\.data_parallel_size"),
+        ({"dtype": "float17"}, "dtype must be a torch dtype such as bfloat16, or null"),
         ({"data_parallel_size": 0}, "data_parallel_size must be a whole number of at least 1"),
     ],
 )

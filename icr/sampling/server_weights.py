@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from icr.errors import RunError
 from icr.models.adapters import base_of
+from icr.sampling.adapter_files import folder_of, name_of
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, Unavailable, said
 
@@ -91,16 +91,16 @@ class ServerWeights:
 
     def _load_adapter(self, server: Server, cards: Mapping[str, dict]) -> str:
         """Have the server read the policy's adapter, under a name that its content decides."""
-        path = self.probe.path
-        name = f"icr-{adapter_digest(path)}"
+        folder = folder_of(self.probe.path)
+        name = name_of(folder)
         if name in cards:
             return name
-        reply = server.call("POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": located(path)})
+        reply = server.call("POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": folder})
         if reply.status_code == 200:
             return name
         raise RunError(
-            f"The vLLM server {server.url} cannot load the adapter {path} (status {reply.status_code}: {said(reply)}). "
-            f"Start it on the adapter's base model with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and a "
+            f"The vLLM server {server.url} cannot load the adapter {folder} (status {reply.status_code}: "
+            f"{said(reply)}). Start it on the adapter's base model with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and a "
             f"--max-lora-rank that holds it; it must see the same folder."
         )
 
@@ -128,11 +128,3 @@ def prompt_logps(server: Server, prompt_ids: list[int]) -> list[float]:
 def located(path: str) -> str:
     """The real path of a folder; a hub name as it is."""
     return os.path.realpath(path) if Path(path).is_dir() else path
-
-
-def adapter_digest(path: str) -> str:
-    """Hash of an adapter's settings and weights."""
-    digest = hashlib.sha256()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        digest.update((Path(path) / name).read_bytes())
-    return digest.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -19,6 +17,7 @@ from icr.errors import ConfigError
 from icr.models.adapters import base_of
 from icr.models.loading import LoadedModel
 from icr.models.memory import offloaded
+from icr.sampling.adapter_files import folder_of, rank_of
 from icr.sampling.decoding import require_positive
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.probe import Probe
@@ -28,10 +27,6 @@ log = logging.getLogger(__name__)
 
 OURS = ("model", "dtype", "tensor_parallel_size", "data_parallel_size", "enable_lora", "skip_tokenizer_init")
 """Engine arguments that are decided here."""
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM takes for `max_lora_rank`."""
-
-
 CPU_ENGINE = {"enforce_eager": True, "enable_chunked_prefill": False}
 CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1"}
 """Where there is no GPU, unless the configuration says otherwise: quick to start; and prompts in one piece, since vLLM
@@ -101,13 +96,14 @@ class VLLMSampler(EngineSampler):
             "tensor_parallel_size": self.tensor_parallel_size,
             "skip_tokenizer_init": True,
         }
-        if base:
-            engine |= {"enable_lora": True, "max_lora_rank": rank_of(policy.path)}
+        adapter = folder_of(policy.path) if base else None
+        if adapter:
+            engine |= {"enable_lora": True, "max_lora_rank": rank_of(adapter)}
         log.info("vLLM starts on %s", policy.path)
         environments = [
             self._environment() | self._devices(copy, policy.model.device) for copy in range(self.data_parallel_size)
         ]
-        command, adapter = [self._interpreter(), str(WORKER)], policy.path if base else None
+        command = [self._interpreter(), str(WORKER)]
         with offloaded(policy.model), closing(WorkerPool(command, engine, adapter, environments, probe)) as pool:
             yield pool
 
@@ -128,10 +124,3 @@ class VLLMSampler(EngineSampler):
         size = self.tensor_parallel_size
         first = (policy.index or 0) if size * self.data_parallel_size == 1 else copy * size
         return {"CUDA_VISIBLE_DEVICES": ",".join(visible.split(",")[first : first + size])}
-
-
-def rank_of(adapter: str) -> int:
-    """The smallest of vLLM's ranks that holds the adapter in this folder."""
-    config = json.loads((Path(adapter) / "adapter_config.json").read_text(encoding="utf-8"))
-    rank = max(config["r"], *(config.get("rank_pattern") or {}).values(), 0)
-    return next((fits for fits in RANKS if fits >= rank), rank)

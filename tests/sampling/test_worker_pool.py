@@ -17,9 +17,10 @@ import torch
 
 from icr.errors import ConfigError, RunError
 from icr.sampling import worker_pool
+from icr.sampling.adapter_files import rank_of
 from icr.sampling.engine_sampler import Request
 from icr.sampling.probe import Probe
-from icr.sampling.vllm_sampler import VLLMSampler, rank_of
+from icr.sampling.vllm_sampler import VLLMSampler
 from icr.sampling.worker_pool import WORKER, WorkerPool
 from icr.types import Prompt
 

@@ -100,8 +100,8 @@ class ServerWeights:
             return name
         raise RunError(
             f"The vLLM server {server.url} cannot load the adapter {folder} (status {reply.status_code}: "
-            f"{said(reply)}). Start it on the adapter's base model with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and a "
-            f"--max-lora-rank that holds it; it must see the same folder."
+            f"{said(reply)}). Start it on the adapter's base model with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, "
+            f"--enable-lora and a --max-lora-rank that holds it; it must see the same folder."
         )
 
 

@@ -52,6 +52,12 @@ def settings(pair) -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def rounds_alone(settings) -> list[str]:
+    """The same without evaluations, each of which starts vLLM once more."""
+    return [*(text for text in settings if "evaluation" not in text), "evaluation=none"]
+
+
+@pytest.fixture(scope="module")
 def by_process(vllm_python) -> list[str]:
     return ["sampling=vllm", f"sampling.python={vllm_python}"]
 
@@ -141,15 +147,25 @@ def test_a_server_lost_half_way(program: Program, settings, served, vllm_server,
 STOP = {"function": "icr.sampling.engine_sampler.EngineSampler.sample", "when": "after"}
 
 
-def test_a_run_killed_with_its_process(program: Program, settings, by_process, served, tmp_path):
+def test_a_run_killed_with_its_process(program: Program, rounds_alone, by_process, served, tmp_path):
     """Killed by hand while vLLM samples in the second round; the same command ends with the same responses."""
     first_round, started, half = 1 + 4 + 40, 1 + 4, 20  # Messages: ready, probes, answers.
     call = first_round + started + half
     kill = {"function": "icr.sampling.worker_pool.WorkerPool._next", "call": call, "when": "after"}
-    arguments = [*settings, *by_process, "evaluation=none"]
+    arguments = [*rounds_alone, *by_process]
     killed = program(tmp_path / "run", arguments, kill)
     assert killed.status == -signal.SIGKILL, killed.output
     assert "round_1/responses" not in killed.stages()
     finished = program.ok(tmp_path / "run", arguments)
     for round in (0, 1):
         assert finished.table(f"round_{round}/responses").equals(served.table(f"round_{round}/responses"))
+
+
+def test_two_rounds_of_an_adapter(program: Program, rounds_alone, by_process, pair, tmp_path):
+    """Round 1's responses are those of the base under round 0's adapter."""
+    run = program.ok(tmp_path / "run", [*rounds_alone, *by_process, "adapter=lora", "optim.lr=3e-2"])
+    adapter = str(run.directory / "round_0/model")
+    assert (run.directory / "round_0/model/adapter_config.json").is_file()
+    for round, sign in [(0, -1), (1, 1)]:
+        gain = advantage(adapter, pair[0], run.table(f"round_{round}/responses"))
+        assert sign * gain.mean() > 5 * gain.std() / len(gain) ** 0.5

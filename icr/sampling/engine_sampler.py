@@ -88,6 +88,8 @@ class EngineSampler(Decoding):
         Raises:
             RunError: the engine cannot be started, does not hold the policy's weights, or fails.
         """
+        if not prompts:
+            return []  # The share of one of several processes may be nothing.
         prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
         keys = [(*seed, prompt.language, prompt.id) for prompt in prompts]
         requests = [self._request(policy, ids, key) for ids, key in zip(prompt_ids, keys, strict=True)]

@@ -85,6 +85,11 @@ def test_each_rounds_weights_are_loaded_and_prefixes_forgotten(serve, old, new):
     assert expected(old) != expected(new)
 
 
+def test_no_prompts_are_no_work(old):
+    """As for a process of a run that has more of them than prompts."""
+    assert GREEDY.sample(old, [], SEED) == []
+
+
 def test_requests_are_spread_and_it_does_not_matter_where(serve, old):
     one, other = serve(), serve()
     together = ask(replace(SAMPLING, concurrency=1), old, one, other)

@@ -22,7 +22,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
 
-from icr.logps import shares_prompts
+from icr.logps import joins_rows, shares_prompts
 from icr.modules.scorer import ImplicitRewardModule
 
 Sequences = list[tuple[list[int], list[int]]]
@@ -301,7 +301,8 @@ def main() -> None:
     }
     scores: dict[str, list[Scores]] = {}
     tokens = {}
-    shares_prompts(models[0])  # Tries the model out once, on tokens that are not the work's.
+    for tried in (shares_prompts, joins_rows):
+        tried(models[0])  # Once, on tokens that are not the work's.
     for name, run in runs.items():
         tokens[name] = processed(models[0], lambda name=name, run=run: scores.update({name: run()}))
     differences = check(scores)

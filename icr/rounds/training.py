@@ -114,23 +114,8 @@ class Training:
             max_steps=settings.max_steps,
         )
         checkpoints = store.path / name / "checkpoints"
-        trainer = Trainer(
-            accelerator=settings.accelerator,
-            devices=world.size() // settings.num_nodes if world.size() > 1 else settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=self.strategy.lightning(),
-            use_distributed_sampler=False,
-            precision=settings.precision,
-            max_epochs=1,
-            accumulate_grad_batches=datamodule.accumulate,
-            gradient_clip_val=settings.gradient_clip or None,
-            logger=list(loggers),
-            log_every_n_steps=1,
-            callbacks=[pairs(start), LikelihoodAlarm(), *self._callbacks(checkpoints)],
-            enable_progress_bar=self._shows_progress,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+        callbacks = [pairs(start), LikelihoodAlarm(), *self._callbacks(checkpoints)]
+        trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:
             last = world.agree(lambda: _last_checkpoint(checkpoints))
             trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=False)
@@ -144,6 +129,26 @@ class Training:
             _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
         trained.model.eval()
         return trained
+
+    def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence) -> Trainer:
+        settings = self.settings
+        return Trainer(
+            accelerator=settings.accelerator,
+            devices=world.size() // settings.num_nodes if world.size() > 1 else settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=self.strategy.lightning(),
+            use_distributed_sampler=False,
+            precision=settings.precision,
+            max_epochs=1,
+            accumulate_grad_batches=accumulate,
+            gradient_clip_val=settings.gradient_clip or None,
+            logger=list(loggers),
+            log_every_n_steps=1,
+            callbacks=callbacks,
+            enable_progress_bar=self._shows_progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
 
     def _callbacks(self, checkpoints: Path) -> list[Callback]:
         callbacks: list[Callback] = [

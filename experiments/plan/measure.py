@@ -4,12 +4,14 @@
     python experiments/plan/measure.py --only adamw    # one of them
 
 Peak resident memory (Linux), above that of the same process after the same phase with models of next to no size, with
-glibc told to give freed blocks back at once: a plan knows of no allocator's hoard.
+glibc told to give freed blocks back at once and the pages of the weights' files that no weight lies in any more let go
+of: a plan knows of no allocator's hoard, nor of a file's cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -49,6 +51,8 @@ SHAPE = dict(
 )
 """67 M parameters."""
 PROMPT, RESPONSE, K = 64, 96, 4
+MADV_PAGEOUT = 21
+"""Linux's number for it; Python's `mmap` has none."""
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -165,8 +169,23 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
 
 def _start(settings: config.Settings):
     policy = settings.loader.load_for_training(settings.model_path, 0)
+    _page_out()
     _touch(policy.model)
     return policy
+
+
+def _page_out() -> None:
+    """Let go of what was read of the weights' files, as the kernel does when memory is short: quantising reads it all.
+
+    Only clean pages go, and those that a weight still lies in are read again.
+    """
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(".safetensors"):
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            if madvise(start, end - start, MADV_PAGEOUT):
+                raise OSError(ctypes.get_errno(), "madvise", line)
 
 
 def _touch(model: PreTrainedModel) -> None:

@@ -122,9 +122,10 @@ def test_every_experiment_prints_a_plan(name, examine):
 
 
 @pytest.mark.slow
-def test_planned_memory_is_what_is_measured(tmp_path):
+@pytest.mark.parametrize("case", ["adamw", "qlora"])
+def test_planned_memory_is_what_is_measured(case, tmp_path):
     written = tmp_path / "measured.json"
-    command = [sys.executable, str(ROOT / "experiments/plan/measure.py"), "--only", "adamw", "--json", str(written)]
+    command = [sys.executable, str(ROOT / "experiments/plan/measure.py"), "--only", case, "--json", str(written)]
     subprocess.run(command, check=True, timeout=900)
     for row in json.loads(written.read_text(encoding="utf-8")):
         assert row["planned"] == pytest.approx(row["measured"], rel=0.2), row

@@ -105,6 +105,7 @@ def one_process(program: Program, pocket_pair, tmp_path_factory):
         ("fsdp2", ["loss=kto"]),
         ("fsdp2", ["loss=dpo", "adapter=lora"]),
         pytest.param("ddp", ["loss=kto"], marks=pytest.mark.slow),
+        pytest.param("ddp", ["loss=dpo", "adapter=lora"], marks=pytest.mark.slow),
         pytest.param("ddp", ["loss=kto", "adapter=lora"], marks=pytest.mark.slow),
         pytest.param("fsdp2", ["loss=dpo"], marks=pytest.mark.slow),
         pytest.param("fsdp2", ["loss=kto", "adapter=lora"], marks=pytest.mark.slow),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from icr.config import Settings
-from icr.doctor import checks_machine, checks_models, checks_prompts, checks_tokenizer
+from icr.doctor import checks_machine, checks_models, checks_prompts, checks_tokenizer, checks_training
 from icr.doctor.architecture import architecture
 from icr.doctor.findings import FAIL, Finding, findings_of, warned
 from icr.doctor.settings import DoctorSettings
@@ -37,7 +37,7 @@ class Examination:
     findings: list[Finding] = field(default_factory=list)
 
     def machine(self, folder: Path, needed: float | None) -> None:
-        """Packages, devices and disk.
+        """Packages, devices, the size of the optimiser's steps, and disk.
 
         Args:
             folder: the run directory to be.
@@ -46,6 +46,7 @@ class Examination:
         self.tell("this machine")
         self._find("packages", lambda: checks_machine.packages(self.settings, self.setup))
         self._find("devices", lambda: checks_machine.devices(self.settings, self.setup))
+        self._find("steps", lambda: checks_training.steps(self.settings, self.setup))
         if needed is not None:
             self._find("disk", lambda: checks_machine.disk(folder, needed))
 

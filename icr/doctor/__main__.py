@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hydra
@@ -100,7 +100,7 @@ def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> 
     try:
         reference = architecture(settings.reward_pair.reference, shape, settings.loader)
     except ModelError:
-        reference = policy
+        reference = replace(policy, path=settings.reward_pair.reference, base=None)
     try:
         renderer = settings.loader.renderer(settings.model_path)
     except ModelError:

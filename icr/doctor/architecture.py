@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from icr.errors import ModelError
+from icr.models.adapters import base_of
 from icr.models.loading import Loader, check_exists
 
 
@@ -18,16 +20,24 @@ class Architecture:
     """What is known of a model before its weights are there.
 
     Attributes:
-        path: folder or hub name of the model.
+        path: folder or hub name of the model, or of an adapter.
         config: its configuration.
         local: whether that is the model's own; else it is what `model.shape` says.
         differences: `name: own value, in model.shape other value`, where both are known and do not agree.
+        base: path of the model that an adapter lies on; None where `path` is no adapter.
     """
 
     path: str
     config: PreTrainedConfig
     local: bool
     differences: tuple[str, ...] = ()
+    base: str | None = None
+
+    @property
+    def weights(self) -> str:
+        """Where the weights are: two models of the same place differ by their adapters alone."""
+        place = self.base or self.path
+        return str(Path(place).resolve()) if Path(place).is_dir() else place
 
     @property
     def context(self) -> int | None:
@@ -46,7 +56,8 @@ def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> 
     """
     try:
         check_exists(path)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=loader.trust_remote_code)
+        base = base_of(path)
+        config = AutoConfig.from_pretrained(base or path, trust_remote_code=loader.trust_remote_code)
     except (OSError, ValueError, ModelError) as error:
         if shape is None:
             raise ModelError(
@@ -54,7 +65,7 @@ def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> 
                 f"describe it, as in +model.shape.model_type=llama +model.shape.hidden_size=4096 and so on."
             ) from error
         return Architecture(path, described(shape), local=False)
-    return Architecture(path, config, local=True, differences=tuple(_differences(config, shape or {})))
+    return Architecture(path, config, local=True, differences=tuple(_differences(config, shape or {})), base=base)
 
 
 def described(shape: Mapping[str, Any]) -> PreTrainedConfig:

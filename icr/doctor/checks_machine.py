@@ -13,6 +13,7 @@ from icr.config import Settings
 from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.hardware import GIB
 from icr.doctor.setup import Setup
+from icr.models.adapters import base_of
 
 
 def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:
@@ -27,7 +28,8 @@ def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:
 
 
 def _needed(settings: Settings, setup: Setup) -> Iterator[tuple[str, str]]:
-    if setup.adapter:
+    paths = settings.model_path, settings.reward_pair.policy, settings.reward_pair.reference
+    if setup.adapter or any(map(base_of, paths)):
         yield "peft", "'icr[quantisation]'"
     made = getattr(settings.training.optimizer, "func", settings.training.optimizer)
     if setup.quantisation is not None or made.__module__.startswith("bitsandbytes"):

@@ -91,21 +91,19 @@ class MemoryPlan:
 
     def scoring(self) -> Memory:
         """Policy and reward pair, or (residency `one`) one of the pair, and a scoring pass over a full batch."""
-        visitors = [self._whole(self.reference)]
-        if not self.setup.shares_weights:
-            visitors.append(self._whole(self.policy))
+        visitors = self._visitors()
         if not self.setup.one_at_a_time:
             weights = self._policy_weights + sum(visitors)
         elif self.setup.accelerator == "cpu":
-            weights = self._policy_weights + max(visitors)
+            weights = self._policy_weights + max(visitors, default=0)
         else:
-            weights = max(self._policy_weights, *visitors)
+            weights = max([self._policy_weights, *visitors])
         return Memory(weights, working=self._scoring_pass(self._scorer, self.reward_prompt, self.settings.sampler.n))
 
     def reference_logps(self) -> Memory:
         """The training reference's log-probs of the pairs: the policy itself, or another model beside it."""
-        apart = self.settings.training_reference != "round_start"
-        other = self._whole(self.reference) if apart else 0
+        apart = {"policy": self.policy, "reference": self.reference}.get(self.settings.training_reference)
+        other = self._whole(apart) if apart and not (self.setup.adapter and apart.weights == self.policy.weights) else 0
         working = self._scoring_pass(self._scorer if apart else self._policy, self.prompt, 2)
         return Memory(self._policy_weights + self._gathered + other, working=working)
 
@@ -146,6 +144,19 @@ class MemoryPlan:
             peaks.append(rehearsal.scoring(batch, [[used[index] for index in row] for row in rows]))
         return max(peaks)
 
+    def _visitors(self) -> list[float]:
+        """Bytes of those models of the reward pair that have weights of their own (see `residency.reward_pair`)."""
+        hosts = [(self.policy.weights, self.setup.quantisation)] if self.setup.adapter else []
+        sizes = []
+        for model in (self.policy, self.reference):
+            kind = model.weights, self._bits(model)
+            if kind in hosts:
+                continue
+            sizes.append(self._whole(model))
+            if model.base and not self.setup.one_at_a_time:
+                hosts.append(kind)
+        return sizes
+
     @cached_property
     def _policy(self) -> Rehearsal:
         return self.setup.rehearsal(self.policy, trains=True)
@@ -174,7 +185,11 @@ class MemoryPlan:
         return max(p.nbytes for p in self._policy.model.parameters() if p.ndim == 2 and not p.requires_grad)
 
     def _whole(self, model: Architecture) -> float:
-        return weight_bytes(self.setup.rehearsal(model, trains=False).model, self.setup.pair_quantisation)
+        return weight_bytes(self.setup.rehearsal(model, trains=False).model, self._bits(model))
+
+    def _bits(self, model: Architecture) -> bool | None:
+        """Quantisation of a model that is not trained: where it has an adapter, as the policy's under its own."""
+        return self.setup.quantisation if model.base else self.setup.pair_quantisation
 
 
 def weight_bytes(model: PreTrainedModel, quantisation: bool | None) -> float:

@@ -99,14 +99,9 @@ class Setup:
 
     @property
     def pair_quantisation(self) -> bool | None:
-        """The same of models that are not trained."""
+        """The same of models that are not trained and have no adapter."""
         quantisation = getattr(self.adapter, "quantisation", None)
         return quantisation.double if quantisation and quantisation.everything else None
-
-    @property
-    def shares_weights(self) -> bool:
-        """Whether π_0 is on the device as what lies under the policy's adapter, with the same bits a weight."""
-        return bool(self.adapter) and self.quantisation == self.pair_quantisation
 
     @property
     def foreach(self) -> bool:

@@ -23,7 +23,7 @@ comma := ,
 # One stamp a choice of extras, so that asking for more of them installs more.
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # One torch thread a worker: more of them on the same cores only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS)
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help
 help: ## list the targets

@@ -112,15 +112,7 @@ def test_a_shape_that_is_none(shape):
         described(shape)
 
 
-# The ablations plan the same models again.
-QUICK = ("paper_dpo", "paper_low_resource", "pocket_english_dpo", "pocket_sft")
-EXPERIMENTS = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in options(config.conf_dir(), "experiment")
-]
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", options(config.conf_dir(), "experiment"))
 def test_every_experiment_prints_a_plan(name, examine):
     seen = examine("plan", f"experiment={name}", "doctor.devices=[H100]")
     assert seen.status == 0, seen.errors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -44,13 +43,10 @@ def test_they_are_small():
 
 @pytest.mark.slow
 def test_the_command_builds_what_is_shipped(tmp_path):
-    """About five minutes. Two thousand steps make another model of another rounding (of a processor, of a kernel): win
-    rates are within two standard errors of a difference.
-    """
+    """About five minutes. Training adds up rounding of another processor: within four points of win rate."""
     command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
     subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
     summary = json.loads((tmp_path / "dpo_en/summary.json").read_text(encoding="utf-8"))
     for name, figures in BUILT["english"].items():
-        built = summary["models"][name]["win_rate"]["en"]
-        assert built == pytest.approx(figures["win_rate"], abs=2 * math.sqrt(2) * figures["win_rate_se"])
+        assert summary["models"][name]["win_rate"]["en"] == pytest.approx(figures["win_rate"], abs=4)
         assert summary["models"][name]["judge_score"]["en"] == pytest.approx(figures["judge_score"], abs=0.04)

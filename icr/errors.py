@@ -1,5 +1,11 @@
 """What a user can put right. Each message is one paragraph: what is wrong, where, and what to do."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
 
 class ICRError(Exception):
     """Base of the errors that the command line prints as a paragraph, without a traceback."""
@@ -23,3 +29,16 @@ class RunError(ICRError):
 
 class Reported(Exception):
     """A job of a sweep has failed, and its paragraph is printed."""
+
+
+def near(word: str, words: Iterable[str], prefix: str = "") -> str:
+    """A hint at the most similar of `words`, or nothing."""
+    match = difflib.get_close_matches(word, [known for known in words if known != word], n=1, cutoff=0.5)
+    return f" Did you mean {prefix}{match[0]}?" if match else ""
+
+
+def near_folder(path: str | Path) -> str:
+    """A hint at the most similar folder beside the missing `path`, or nothing."""
+    path = Path(path)
+    beside = [folder.name for folder in path.parent.iterdir() if folder.is_dir()] if path.parent.is_dir() else []
+    return near(path.name, beside, f"{path.parent}/")

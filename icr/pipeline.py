@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icr import world
+from icr import distributed
 from icr.config import Settings
 from icr.data.context import within_context
 from icr.errors import RunError
@@ -18,11 +18,12 @@ from icr.evaluation.judged import JudgedResponse, metrics
 from icr.models import residency
 from icr.models.loading import LoadedModel, check_same_vocabulary, context_length
 from icr.modules.scorer import ImplicitRewardModule
-from icr.rounds import fingerprint, pairs
-from icr.rounds.callback import LONG_PART, PART, GivenPairs, PairCallback, RegeneratePairs
-from icr.rounds.progress import progress
-from icr.rounds.store import RunDirectory
-from icr.rounds.tables import ResponseTable, Table
+from icr.progress import progress
+from icr.rounds import pairs
+from icr.rundir import fingerprint
+from icr.rundir.store import RunDirectory
+from icr.rundir.tables import ResponseTable, Table
+from icr.training.regenerate_pairs import LONG_PART, PART, GivenPairs, PairCallback, RegeneratePairs
 from icr.types import Prompt, PromptSet, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class Pipeline:
         folder = settings.training.run(self.store, name, load, callback, inputs, self.loggers(name))
         if settings.loader.adapter and settings.loader.adapter.merge:
             inputs = {"model": self.store.version(f"{name}/model")}
-            alone = world.rank() == 0
+            alone = distributed.rank() == 0
             merged = functools.partial(settings.loader.load_merged, str(folder)) if alone else lambda: None
             self.store.folder(f"{name}/merged", inputs, merged)
         return folder
@@ -177,8 +178,8 @@ class Pipeline:
             model = self.settings.loader.load(path, self.device)
             with progress(len(prompts), f"{name} · evaluation") as update:
                 seed = (self.settings.seed, "evaluation")
-                mine = world.share(prompts)
-                return world.gather(evaluation.judged(model, mine, self.settings.sampler, seed, update))
+                mine = distributed.shard(prompts)
+                return distributed.gather_to_rank0(evaluation.judged(model, mine, self.settings.sampler, seed, update))
 
         inputs = {"model": fingerprint.of_model(path), "evaluation": evaluation.split, "seed": self.settings.seed}
         figures = metrics(self.store.rows(f"evaluation/{name}", Table(JudgedResponse), inputs, make))
@@ -196,8 +197,8 @@ class Pipeline:
         def make() -> list[ScoredResponse]:
             policy = self.settings.loader.load(self.settings.model_path, self.device)
             with progress(len(responses) * 2, f"{name} reward · scoring") as update:
-                mine = world.share(responses, together=self.settings.sampler.n)
-                return world.gather(annotator.annotate(mine, by_key, policy, update))
+                mine = distributed.shard(responses, together=self.settings.sampler.n)
+                return distributed.gather_to_rank0(annotator.annotate(mine, by_key, policy, update))
 
         inputs = {"responses": self.store.version("round_0/responses"), **annotator.inputs()}
         return self.store.rows(f"evaluation/rewards_{name}", Table(ScoredResponse), inputs, make)

@@ -19,15 +19,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from icr import config, launch, world
-from icr.command_line import quiet, report, run_app
+from icr import config, distributed
+from icr.cli import quiet, report, run_app
 from icr.errors import ConfigError, ICRError, Reported
+from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.report.tracking import CsvTracking, NoTracking
-from icr.rounds.store import RunDirectory, write_json
-from icr.summary import summarise, write_metrics
+from icr.rundir.store import RunDirectory, write_json
+from icr.rundir.summary import summarise, write_metrics
+from icr.tracking.wandb import CsvTracking, NoTracking
 
 log = logging.getLogger("icr.run")
 
@@ -68,8 +69,8 @@ def job(cfg: DictConfig) -> float | None:
         if processes > 1:
             launch.start(directory, processes, settings.training.settings)
         else:
-            conduct(directory, settings, controls)
-        if world.rank():
+            run_with_controls(directory, settings, controls)
+        if distributed.rank():
             return None
     summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
     page = write_report(directory)
@@ -79,18 +80,18 @@ def job(cfg: DictConfig) -> float | None:
     return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
 
 
-def conduct(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
+def run_with_controls(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
     """The run and its controls, to `summary.json`. In a world of several processes, all of them call this."""
     store = RunDirectory(directory, settings.compared)
-    tracking = settings.tracking(directory) if world.rank() == 0 else NoTracking()
+    tracking = settings.tracking(directory) if distributed.rank() == 0 else NoTracking()
     summary = execute(settings, store, tracking)
     for name, control in controls.items():
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
         folder = RunDirectory(directory / "controls" / name, control.compared)
-        result = execute(control, folder, CsvTracking(folder.path) if world.rank() == 0 else NoTracking())
+        result = execute(control, folder, CsvTracking(folder.path) if distributed.rank() == 0 else NoTracking())
         label = name.replace("_", " ")
         summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
-    if world.rank() == 0:
+    if distributed.rank() == 0:
         write_json(directory / "summary.json", summary)
         tracking.finish(summary)
 
@@ -105,7 +106,7 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> di
     pipeline = Pipeline(settings, store, tracking.loggers, launch.device_of(settings.training.settings))
     figures = pipeline.run()
     accuracy = pipeline.reward_accuracy()
-    if world.rank() == 0:
+    if distributed.rank() == 0:
         write_metrics(store)
     summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
     log.info("done in %.0f s", time.perf_counter() - started)
@@ -115,7 +116,7 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> di
 def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None:
     """Keep the configuration in the run directory, unless that holds a run with another."""
     RunDirectory(directory, settings.compared)
-    if world.rank() == 0:
+    if distributed.rank() == 0:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
 

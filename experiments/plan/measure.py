@@ -31,13 +31,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast  # noqa: E402
 
 from icr import config  # noqa: E402
-from icr.doctor.architecture import architecture  # noqa: E402
-from icr.doctor.memory import MemoryPlan  # noqa: E402
+from icr.doctor.plan.architecture import architecture  # noqa: E402
+from icr.doctor.plan.memory import MemoryPlan  # noqa: E402
 from icr.doctor.setup import setup_of  # noqa: E402
 from icr.models import residency  # noqa: E402
 from icr.modules.scorer import ImplicitRewardModule  # noqa: E402
-from icr.rounds.callback import GivenPairs  # noqa: E402
-from icr.rounds.store import RunDirectory  # noqa: E402
+from icr.rundir.store import RunDirectory  # noqa: E402
+from icr.training.regenerate_pairs import GivenPairs  # noqa: E402
 from icr.types import PreferencePair, Prompt  # noqa: E402
 
 SHAPE = dict(

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from icr.arguments import check
 from icr.config.files import conf_dir
+from icr.config.languages import language_names
+from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, require_given, typed
 from icr.config.settings import Settings, StageSettings
-from icr.data.languages import language_names
+from icr.config.signatures import check
 from icr.errors import ConfigError
-from icr.explain import options
 from icr.models.adapters import Lora
 from icr.modules.schedule import Schedule
-from icr.rounds.training import TrainerSettings, Training
+from icr.training.fit import TrainerSettings, Training
 
 IRRELEVANT = ("run", "logger", "iterations", "controls", "experiment")
 """Settings that do not change what a stage makes: a run directory may be reopened with others."""

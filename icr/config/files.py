@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from icr import usage
+from icr.config import help as usage
+from icr.config.languages import language_names
 from icr.config.nodes import nodes
-from icr.data.languages import language_names
 
 PACKAGE = Path(__file__).parent.parent
 

@@ -11,7 +11,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
-from icr.arguments import check, signature
+from icr.config.signatures import check, signature
 from icr.errors import ConfigError
 
 EXTRAS = {"bitsandbytes": "quantisation"}

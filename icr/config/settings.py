@@ -11,7 +11,7 @@ from icr.models.loading import Loader
 from icr.rewards import LengthPenalty, Pairing
 from icr.rounds.gates import Gate
 from icr.rounds.reward_pair import RewardPair
-from icr.rounds.training import Training
+from icr.training.fit import Training
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from icr import world
+from icr import distributed
 from icr.data.collate import Mismatched, PairBatch, collate, mismatch
 from icr.data.step_plan import FromPlace, StepPlan
 from icr.types import PreferencePair, StepTotals
@@ -36,7 +36,7 @@ class CrossLingualPairDataModule(LightningDataModule):
     def set_pairs(self, pairs: Sequence[PreferencePair], objective, seed: tuple) -> None:
         """Plan the training on `pairs` with what `objective` needs of them; `seed` sets the order."""
         sizes = (self.global_batch_size, self.micro_batch_size, self.epochs, self.max_steps)
-        self.plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=world.size())
+        self.plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=distributed.size())
         self.micro_batches = PairMicroBatches(pairs, self.plan, objective)
 
     @property
@@ -47,7 +47,7 @@ class CrossLingualPairDataModule(LightningDataModule):
     @property
     def accumulate(self) -> int:
         """Micro-batches of each process a full optimiser step."""
-        mine = -(-self.global_batch_size // world.size())
+        mine = -(-self.global_batch_size // distributed.size())
         return -(-mine // self.micro_batch_size)
 
     def train_dataloader(self) -> DataLoader:
@@ -61,7 +61,7 @@ class PairMicroBatches(Dataset):
 
     def __init__(self, pairs: Sequence[PreferencePair], plan: StepPlan, objective):
         self.pairs, self.objective = pairs, objective
-        self.plan = plan.micro_batches(world.rank())
+        self.plan = plan.micro_batches(distributed.rank())
         self.sequences_per_pass = 2 * plan.micro_batch_size
         self.partners = {pair.key: pair for pair in pairs} if objective.needs_partner else None
 
@@ -88,6 +88,6 @@ class PairMicroBatches(Dataset):
             rows,
             self.partners,
             sequences_per_pass=self.sequences_per_pass,
-            rank=world.rank(),
-            ranks=world.size(),
+            rank=distributed.rank(),
+            ranks=distributed.size(),
         )

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from icr.arguments import near_folder
 from icr.data.jsonl import read_jsonl, text_field
-from icr.errors import ConfigError, DataError
+from icr.errors import ConfigError, DataError, near_folder
 from icr.types import Prompt, PromptSet
 
 MISSING = "id missing in some language"

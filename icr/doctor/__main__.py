@@ -14,19 +14,19 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
 from icr import config
-from icr.command_line import quiet, report, run_app
+from icr.cli import quiet, report, run_app
 from icr.config.nodes import typed
-from icr.doctor.architecture import architecture
-from icr.doctor.examine import Examination
+from icr.doctor.checks.examine import Examination
 from icr.doctor.findings import FAIL
-from icr.doctor.hardware import DEVICES, THIS, this_machine
-from icr.doctor.plan import Plan, make_plan
+from icr.doctor.plan.architecture import architecture
+from icr.doctor.plan.hardware import DEVICES, THIS, this_machine
+from icr.doctor.plan.phases import Plan, make_plan
+from icr.doctor.plan.workload import Workload, workload
 from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup, setup_of
 from icr.doctor.show import show_findings, show_plan, verdict
-from icr.doctor.workload import Workload, workload
 from icr.errors import ICRError, ModelError
-from icr.rounds.store import write_json
+from icr.rundir.store import write_json
 
 PARTS = ("check", "plan")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icr.doctor.hardware import DEVICES, THIS
+from icr.doctor.plan.hardware import DEVICES, THIS
 
 UTILISATION = ("prefill", "decoding", "scoring", "training")
 

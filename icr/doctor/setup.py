@@ -9,12 +9,12 @@ import torch
 from transformers import PreTrainedModel
 
 from icr.config import Settings
-from icr.doctor.architecture import Architecture
-from icr.doctor.rehearsal import Rehearsal
+from icr.doctor.plan.architecture import Architecture
+from icr.doctor.plan.rehearsal import Rehearsal
 from icr.errors import ConfigError
 from icr.models.memory import checkpoint_activations
-from icr.rounds.callback import PART
-from icr.rounds.training import TrainerSettings
+from icr.training.fit import TrainerSettings
+from icr.training.regenerate_pairs import PART
 
 TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

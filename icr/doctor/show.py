@@ -10,10 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from icr.doctor.findings import FAIL, PASS, WARN, Finding
-from icr.doctor.hardware import GIB, Device
-from icr.doctor.plan import Plan
+from icr.doctor.plan.hardware import GIB, Device
+from icr.doctor.plan.phases import Plan
+from icr.doctor.plan.workload import Workload
 from icr.doctor.settings import DoctorSettings
-from icr.doctor.workload import Workload
 
 Captioned = tuple[Table, str]
 MARKS = {PASS: "[green]✓[/] pass", WARN: "[yellow]![/] warn", FAIL: "[red]✗[/] fail"}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import transformers
 
+from icr.config.messages import system_error
 from icr.errors import ConfigError, ICRError, RunError
-from icr.explain import system_error
 from icr.export.card import model_card
 from icr.export.folder import FinishedRun, finished_run, is_local
 from icr.export.hub import check_login, push

@@ -11,7 +11,7 @@ import yaml
 
 from icr.errors import RunError
 from icr.models.adapters import base_of
-from icr.report.run import open_run
+from icr.rundir.reader import open_run
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from icr.arguments import near_folder
-from icr.errors import ModelError
+from icr.errors import ModelError, near_folder
 from icr.models import adapters
 from icr.models.rendering import Renderer
 

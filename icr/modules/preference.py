@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
-from icr import world
+from icr import distributed
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
@@ -81,10 +81,10 @@ class PreferenceModule(LightningModule):
                 self._partners = self._partner_logps(batch.mismatched)
             policy = replace(policy, **self._partners["policy"])
             reference = replace(reference, **self._partners["reference"])
-        output = self.objective(policy, reference, batch.totals, all_reduce=world.total)
+        output = self.objective(policy, reference, batch.totals, all_reduce=distributed.all_reduce_sum)
         self._check_finite(output, batch)
         self._collect(output, policy, batch)
-        return output.loss * self.trainer.accumulate_grad_batches * world.size()
+        return output.loss * self.trainer.accumulate_grad_batches * distributed.size()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""
@@ -169,7 +169,7 @@ class PreferenceModule(LightningModule):
         joined = {name: torch.cat(parts).double() for name, parts in self._step_metrics.items()}
         ours = {name: (float(values.sum()), len(values)) for name, values in joined.items()}
         totals: dict[str, tuple[float, int]] = {}
-        for rank in world.everyones(ours):
+        for rank in distributed.all_gather(ours):
             for name, (total, count) in rank.items():
                 before = totals.get(name, (0.0, 0))
                 totals[name] = before[0] + total, before[1] + count

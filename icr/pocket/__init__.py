@@ -10,3 +10,10 @@ translator.py      word-for-word translation into English
 model.py           tokenizer and configuration of the model
 assets.py          folders of the models that are shipped
 """
+
+from icr.pocket.demonstrations import PocketDemonstrations
+from icr.pocket.judge import PocketJudge
+from icr.pocket.prompts import PocketPrompts
+from icr.pocket.translator import LexiconTranslator
+
+__all__ = ["LexiconTranslator", "PocketDemonstrations", "PocketJudge", "PocketPrompts"]

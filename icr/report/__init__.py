@@ -2,7 +2,7 @@
 
 from icr.report.page import headline, write_report
 from icr.report.picture import write_picture
-from icr.report.run import open_run
 from icr.report.tables import counts_table, print_tables, results_table
+from icr.rundir.reader import open_run
 
 __all__ = ["counts_table", "headline", "open_run", "print_tables", "results_table", "write_picture", "write_report"]

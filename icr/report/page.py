@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icr.report import curves, plots, samples, tables
-from icr.report.run import open_run
+from icr.rundir.reader import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from icr.report.run import Run
+    from icr.rundir.reader import Run
 
 HERE = Path(__file__).parent
 CONFIG_LIMIT = 60_000  # characters of config.yaml shown

@@ -7,7 +7,7 @@ from pathlib import Path
 from icr.errors import RunError
 from icr.report import svg
 from icr.report.plots import win_rate_figure
-from icr.report.run import open_run
+from icr.rundir.reader import open_run
 
 FORMATS = (".svg", ".png", ".pdf")
 

@@ -11,7 +11,7 @@ from icr.report.tables import display_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from icr.report.run import Run
+    from icr.rundir.reader import Run
 
 PROMPTS = 24  # at most, of each round and language
 BYTES = 1_800_000  # of UTF-8 for all samples together

@@ -15,7 +15,7 @@ from icr.logps import NonFiniteLogpError
 from icr.models.loading import LoadedModel
 from icr.modules.scorer import ImplicitRewardModule
 from icr.rewards import implicit_reward
-from icr.rounds import fingerprint
+from icr.rundir import fingerprint
 from icr.types import Judge, Prompt, Response, ScoredResponse
 
 Prompts = Mapping[tuple[str, str], Prompt]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from icr import world
+from icr import distributed
 from icr.errors import ConfigError
 from icr.models.adapters import base_of
 from icr.models.loading import LoadedModel
@@ -72,9 +72,9 @@ class VLLMSampler(EngineSampler):
                 f"or, where it wants other versions than training, in an environment of its own, and name that with "
                 f"sampling.python=<environment>/bin/python."
             )
-        if world.size() > 1 and self.tensor_parallel_size * self.data_parallel_size > 1:
+        if distributed.size() > 1 and self.tensor_parallel_size * self.data_parallel_size > 1:
             raise ConfigError(
-                f"Each of the run's {world.size()} processes starts a vLLM of its own, on its own device: leave "
+                f"Each of the run's {distributed.size()} processes starts a vLLM of its own, on its own device: leave "
                 f"sampling.tensor_parallel_size and sampling.data_parallel_size at 1, or use sampling=vllm_server."
             )
         wanted, there = self.tensor_parallel_size * self.data_parallel_size, torch.cuda.device_count()

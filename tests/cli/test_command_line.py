@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from icr import config, run
-from icr.explain import options
+from icr.config.messages import options
 
 NO_MODEL = "model.path=/nonexistent/policy"
 """Configuration mistakes are found before this one is."""
@@ -121,7 +121,7 @@ def test_a_full_disk_says_that_the_same_command_goes_on(refuse, monkeypatch):
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr("icr.rounds.store.write_json", full)
+    monkeypatch.setattr("icr.rundir.store.write_json", full)
     message = refuse(NO_MODEL)
     assert "The disk is full" in message
     assert "manifest.json" in message

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from icr.explain import system_error
-from icr.rounds.store import RunDirectory
-from icr.rounds.tables import Table
+from icr.config.messages import system_error
+from icr.rundir.store import RunDirectory
+from icr.rundir.tables import Table
 
 
 @dataclass(frozen=True)

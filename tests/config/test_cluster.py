@@ -11,7 +11,7 @@ from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 
 from icr import config
-from icr.explain import LAUNCHERS, composition_error, options
+from icr.config.messages import LAUNCHERS, composition_error, options
 
 PLUGINS = {"slurm": "hydra_plugins.hydra_submitit_launcher", "ray": "hydra_plugins.hydra_ray_launcher"}
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from icr import config
-from icr.explain import options
+from icr.config.messages import options
 
 CONF = config.conf_dir()
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "cluster")

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from icr import config
+from icr.config.messages import options
 from icr.errors import ConfigError
-from icr.explain import options
-from icr.rounds.store import difference
+from icr.rundir.store import difference
 
 NAMES = [name for name in options(config.conf_dir(), "experiment") if name.startswith("paper_")]
 CHANGES = {

@@ -10,8 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from icr import config
-from icr.doctor.architecture import architecture
-from icr.doctor.memory import MemoryPlan
+from icr.doctor.plan.architecture import architecture
+from icr.doctor.plan.memory import MemoryPlan
 from icr.doctor.setup import setup_of
 from icr.models import residency
 from icr.models.adapters import Lora

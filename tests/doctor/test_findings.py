@@ -8,7 +8,7 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
-from icr.doctor import checks_models
+from icr.doctor.checks import models as checks_models
 from icr.models.loading import Loader
 from icr.pocket.assets import folder
 from icr.types import Response

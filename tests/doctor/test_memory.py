@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from icr.doctor.memory import state_bytes, weight_bytes
-from icr.doctor.rehearsal import PeakBytes, Rehearsal
+from icr.doctor.plan.memory import state_bytes, weight_bytes
+from icr.doctor.plan.rehearsal import PeakBytes, Rehearsal
 from icr.logps.attention import run
 from icr.logps.layout import MAX_ROW, lay_out, rows_by_prompt
 from icr.models.adapters import Lora

@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from icr import config
-from icr.doctor.architecture import architecture, described
-from icr.doctor.flops import cost
-from icr.doctor.hardware import DEVICES, GIB, this_machine
-from icr.doctor.plan import Decoding
+from icr.config.messages import options
+from icr.doctor.plan.architecture import architecture, described
+from icr.doctor.plan.flops import cost
+from icr.doctor.plan.hardware import DEVICES, GIB, this_machine
+from icr.doctor.plan.phases import Decoding
 from icr.errors import ModelError
-from icr.explain import options
 from icr.models.loading import Loader
 from icr.pocket.assets import folder
 from tests.tiny_models import FAMILIES, SHAPE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from icr.doctor.checks_training import USUAL, lost_share
+from icr.doctor.checks.training import USUAL, lost_share
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

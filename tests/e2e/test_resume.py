@@ -21,7 +21,7 @@ SCORING = "icr.modules.scorer.ImplicitRewardModule.predict_step"
 PAIRING = "icr.rounds.pairs.with_reference_logps"
 TRAINING = "icr.modules.preference.PreferenceModule.training_step"
 SAVING = "icr.models.loading.LoadedModel.save"
-RECORDING = "icr.rounds.store.RunDirectory._save_manifest"
+RECORDING = "icr.rundir.store.RunDirectory._save_manifest"
 CHECKPOINT = "lightning.pytorch.trainer.trainer.Trainer.save_checkpoint"
 
 # 80 prompts a round are two parts of sampling and of scoring, and five optimiser steps (of two micro-batches) with a

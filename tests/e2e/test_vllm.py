@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from icr.data.languages import language_names
+from icr.config.languages import language_names
 from icr.logps import score
 from icr.models.loading import Loader
 from icr.pocket.prompts import PocketPrompts

@@ -12,8 +12,8 @@ import pytest
 from icr.models.adapters import Lora
 from icr.models.loading import Loader
 from icr.rewards import BestWorst
-from icr.rounds import fingerprint
 from icr.rounds.reward_pair import RewardPair
+from icr.rundir import fingerprint
 from tests.e2e import tiny
 
 POLICIES = ["pi0", "M0", "M1"]

@@ -170,7 +170,7 @@ def test_more_devices_than_there_are_are_refused(tmp_path, monkeypatch):
     VLLMSampler(tensor_parallel_size=2, data_parallel_size=2).require()
     with pytest.raises(ConfigError, match="are 6 devices, but there are 4"):
         VLLMSampler(tensor_parallel_size=2, data_parallel_size=3).require()
-    monkeypatch.setattr("icr.world.size", lambda: 2)
+    monkeypatch.setattr("icr.distributed.size", lambda: 2)
     VLLMSampler().require()
     with pytest.raises(ConfigError, match="Each of the run's 2 processes starts a vLLM of its own"):
         VLLMSampler(data_parallel_size=2).require()

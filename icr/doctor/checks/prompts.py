@@ -1,0 +1,84 @@
+"""The prompts: parallel, translated, within the context, and how many tokens each language takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from icr.config import Settings
+from icr.doctor.findings import Finding, failed, passed, warned
+from icr.doctor.plan.workload import Workload, prompts_of
+from icr.errors import DataError
+
+UNTRANSLATED = 0.2
+"""Share of prompts that may be the English ones: names, code and sums stay as they are."""
+SKIPPED = 0.1
+"""Share of prompts that may be too long, before it is worth a word."""
+
+
+def parallel(settings: Settings) -> Iterator[Finding]:
+    """Every id in every language, counted where not.
+
+    Raises:
+        DataError: the prompts cannot be read at all.
+    """
+    try:
+        prompts = prompts_of(settings)
+    except DataError as error:
+        yield failed("prompts", str(error), _missing(settings))
+        return
+    per = {code: sum(prompt.language == code for prompt in prompts) for code in settings.languages}
+    counts = ", ".join(f"{code} {count}" for code, count in per.items())
+    if empty := [code for code, count in per.items() if not count]:
+        yield failed("prompts", f"none in {', '.join(empty)} (found: {counts})", "Leave these languages out of langs.")
+    elif lost := _missing(settings):
+        yield warned("prompts", f"{counts}; left out: {lost}", "Complete the files, or leave it at that.")
+    else:
+        yield passed("prompts", f"{counts}, joined by id")
+    alike: dict[str, int] = {}
+    for prompt in prompts:
+        if prompt.language != "en":
+            alike[prompt.language] = alike.get(prompt.language, 0) + (prompt.text == prompt.english)
+    if many := {code: n / per[code] for code, n in alike.items() if n > UNTRANSLATED * per[code]}:
+        shares = ", ".join(f"{code} {share:.0%}" for code, share in many.items())
+        yield warned("translation", f"the same text as in English: {shares}", "See whether these files are translated.")
+    elif alike and settings.stage.name == "icr":
+        yield passed("translation", "prompts differ from the English ones")
+
+
+def _missing(settings: Settings) -> str:
+    """What each language has that another lacks; empty where the source does not join by id."""
+    if not hasattr(settings.data, "on_missing"):
+        return ""
+    try:
+        skipped = (
+            replace(settings.data, on_missing="drop", prompts_per_language=None)
+            .prompts(list(settings.languages), settings.stage.split)
+            .skipped
+        )
+    except DataError:
+        return ""
+    lost = "; ".join(
+        f"{code}: {', '.join(f'{n} × {why}' for why, n in rows.items())}" for code, rows in skipped.items()
+    )
+    return lost
+
+
+def context(work: Workload, limit: int | None, max_new_tokens: int) -> Iterator[Finding]:
+    """Prompts that leave no room for a response."""
+    if work.source == "assumed":
+        return
+    skipped = {code: lengths.skipped for code, lengths in work.languages.items() if lengths.skipped}
+    total = sum(skipped.values())
+    counts = ", ".join(f"{code} {n}" for code, n in skipped.items())
+    room = f"a context of {limit} less sampling.max_new_tokens={max_new_tokens}"
+    if limit is None:
+        yield warned("context", "the model's configuration states none", "See that prompts and responses fit.")
+    elif not work.count:
+        yield failed("context", f"no prompt fits {room}", "Lower sampling.max_new_tokens.")
+    elif total:
+        level = warned if total > SKIPPED * (work.count + total) else passed
+        advice = ("Lower sampling.max_new_tokens to keep more.",) if level is warned else ()
+        yield level("context", f"{total} of {work.count + total} prompts do not fit {room}: {counts}", *advice)
+    else:
+        yield passed("context", f"all {work.count} prompts fit {room}")

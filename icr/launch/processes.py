@@ -1,0 +1,184 @@
+"""Starting the processes of a run on this machine, and joining those that torchrun or srun has started."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from icr.errors import ConfigError, RunError
+from icr.training.fit import TrainerSettings, Training
+
+TIMEOUT = timedelta(hours=1)
+"""Longest that a rank waits for the others, such as while rank 0 writes. A rank that ends is noticed at once."""
+
+SHUTDOWN = 10
+"""Seconds that the other ranks have to end by themselves when one has failed."""
+
+
+def device_of(settings: TrainerSettings) -> str:
+    """Where models are loaded: the trainer's accelerator, if there is one."""
+    return "cpu" if settings.accelerator == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def environment() -> ClusterEnvironment | None:
+    """The world of several processes that this one was started in, by torchrun, srun or `start`."""
+    kind = next((kind for kind in (TorchElasticEnvironment, SLURMEnvironment) if kind.detect()), None)
+    found = kind() if kind else None
+    return found if found and found.world_size() > 1 else None
+
+
+def by_torchrun(found: ClusterEnvironment) -> bool:
+    """Whether torchrun has started it, and not a cluster's scheduler."""
+    return isinstance(found, TorchElasticEnvironment)
+
+
+def processes(training: Training) -> int:
+    """Processes to start on this machine; 1 where nothing is to be started.
+
+    Raises:
+        ConfigError: devices, nodes and strategy do not fit each other, or what there is.
+    """
+    settings, found = training.settings, environment()
+    if found is None and settings.num_nodes > 1:
+        raise ConfigError(
+            f"trainer.num_nodes={settings.num_nodes} needs a launcher that starts this command on every node, such as "
+            f"torchrun --nnodes={settings.num_nodes} --nproc-per-node=<devices> -m icr.run … run.dir=<shared folder>."
+        )
+    devices = _devices(settings, found.world_size() // settings.num_nodes if found else None)
+    size = devices * settings.num_nodes
+    if found and size != found.world_size():
+        raise ConfigError(
+            f"The launcher has started {found.world_size()} processes, but trainer.devices × trainer.num_nodes is "
+            f"{size}. Give trainer.devices=auto, or the numbers that the launcher has."
+        )
+    per_step = -(-settings.global_batch_size // size)
+    if not training.strategy.accumulates and settings.micro_batch_size < per_step:
+        raise ConfigError(f"This strategy takes a step in one micro-batch: set trainer.micro_batch_size={per_step}.")
+    return 1 if found else devices
+
+
+@contextmanager
+def joined(settings: TrainerSettings) -> Iterator[None]:
+    """Within it, this process is one of the world's, if it was started in one: `icr.distributed` knows the others."""
+    cuda, found = device_of(settings) == "cuda", environment()
+    if found is None:
+        if cuda and (listed := _listed(settings)):
+            torch.cuda.set_device(listed[0])
+        yield
+        return
+    if cuda:
+        torch.cuda.set_device(found.local_rank())
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = found.main_address, str(found.main_port)
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    dist.init_process_group(backend, rank=found.global_rank(), world_size=found.world_size(), timeout=TIMEOUT)
+    if dist.get_rank():
+        logging.getLogger("icr").setLevel(logging.ERROR)
+    yield
+    dist.destroy_process_group()  # Not after an error: it would wait for the others.
+
+
+def start(directory: Path, count: int, settings: TrainerSettings) -> None:
+    """Run `icr.launch.worker` on the run directory in `count` processes of this machine, and wait for their end.
+
+    Raises:
+        RunError: a rank has met an error of the user's kind, or was killed.
+        RuntimeError: a rank has met another error; its traceback is the message.
+        KeyboardInterrupt: Ctrl-C, when all have ended.
+    """
+    os.environ |= {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN)}
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    if device_of(settings) == "cuda" and (listed := _listed(settings)):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[i] if visible != [""] else str(i) for i in listed)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # Each of torch's has a level of its own.
+    handled = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
+    kept = {number: signal.getsignal(number) for number in handled}
+    with tempfile.TemporaryDirectory() as logs:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "icr.launch.worker", str(directory))
+        except SignalException as error:
+            if error.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise SystemExit(128 + error.sigval) from None
+        except ChildFailedError as error:
+            raise _cause(error.failures) from None
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+
+def _cause(failures: dict[int, ProcessFailure]) -> Exception:
+    """What ended the world: a killed rank leaves no error, and an error comes before those that follow from it."""
+    rank = min(failures, key=lambda rank: _order(failures[rank]))
+    failure = failures[rank]
+    if not Path(failure.error_file).is_file():
+        how = f"was killed by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
+        return RunError(
+            f"Rank {rank} {how}, and the others were stopped (out of memory is what kills most). The same command on "
+            f"the same run.dir goes on from here."
+        )
+    kind, _, text = failure.message["message"].partition(": ")
+    traceback = failure.message["extraInfo"]["py_callstack"]
+    if kind != RunError.__name__:
+        return RuntimeError(f"rank {rank} failed\n\n{traceback}")
+    error = RunError(text)
+    if os.environ.get("ICR_TRACEBACK"):
+        error.add_note(traceback)
+    return error
+
+
+def _order(failure: ProcessFailure) -> float:
+    """Killed ranks first, then errors as they were met, then those whom the launcher has ended for it."""
+    file = Path(failure.error_file)
+    if file.is_file():
+        return file.stat().st_mtime
+    return math.inf if failure.exitcode == -signal.SIGTERM else 0.0
+
+
+def _devices(settings: TrainerSettings, world: int | None) -> int:
+    """Devices of this machine that the settings ask for; `world` is what a launcher has started on it."""
+    cuda = device_of(settings) == "cuda"
+    devices = str(settings.devices)
+    if devices in ("auto", "-1"):
+        return world or (torch.cuda.device_count() if cuda else 1)
+    if not cuda and "," in devices:
+        raise ConfigError(f"trainer.devices on CPU is a number of processes, got {devices!r}.")
+    count = len(_listed(settings)) or int(devices)
+    if cuda and count > torch.cuda.device_count():
+        raise ConfigError(f"trainer.devices={devices}, but this machine has {torch.cuda.device_count()} CUDA devices.")
+    return count
+
+
+def _listed(settings: TrainerSettings) -> list[int]:
+    """Indices of a list of devices; nothing for a number of them."""
+    devices = str(settings.devices)
+    return [int(index) for index in re.findall(r"\d+", devices)] if "," in devices else []

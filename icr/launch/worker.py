@@ -1,0 +1,56 @@
+"""`python -m icr.launch.worker <run directory>`: one of the processes that `icr.run` starts for several devices."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+from icr import config
+from icr.cli import quiet
+from icr.config.messages import system_error
+from icr.errors import ICRError, RunError
+from icr.launch import processes as launch
+from icr.run import run_with_controls
+
+
+def work(directory: Path) -> None:
+    """The run whose configuration is in the directory."""
+    cfg = OmegaConf.load(directory / "config.yaml")
+    settings = config.build(cfg)
+    controls = {
+        name: config.build(OmegaConf.load(directory / "controls" / name / "config.yaml")) for name in cfg.controls
+    }
+    with launch.joined(settings.training.settings):
+        run_with_controls(directory, settings, controls)
+
+
+def main() -> int:
+    """Work, and leave what went wrong to the process that started this one."""
+    quiet()
+    errors = get_error_handler()
+    errors.initialize()
+    try:
+        work(Path(sys.argv[1]))
+    except (ICRError, OSError) as error:
+        text = system_error(error) if isinstance(error, OSError) else str(error)
+        reported = RunError(text)
+        errors.record_exception(reported.with_traceback(error.__traceback__))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        errors.record_exception(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # An interpreter's own end may wait for connections to ranks that are gone.
+    os._exit(status)

@@ -1,0 +1,13 @@
+"""One training: its settings, its strategy over devices, and the callback that makes its pairs."""
+
+from icr.training.fit import TrainerSettings, Training
+from icr.training.strategies import DDP, FSDP2, DeepSpeed, Strategy
+
+__all__ = [
+    "DDP",
+    "FSDP2",
+    "DeepSpeed",
+    "Strategy",
+    "TrainerSettings",
+    "Training",
+]

@@ -1,0 +1,189 @@
+"""One training: from a model folder to a model folder, through Lightning."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from torch.optim import Optimizer
+
+from icr import distributed
+from icr.data.datamodule import CrossLingualPairDataModule
+from icr.errors import RunError
+from icr.models.loading import LoadedModel
+from icr.models.memory import checkpoint_activations
+from icr.modules.preference import PreferenceModule
+from icr.modules.schedule import Schedule
+from icr.rundir import fingerprint
+from icr.rundir.store import RunDirectory
+from icr.training.likelihood_displacement import LikelihoodDisplacement
+from icr.training.regenerate_pairs import PairCallback
+from icr.training.strategies import Strategy
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How Lightning trains. Config group `trainer`; the keys are documented in `conf/trainer/default.yaml`."""
+
+    global_batch_size: int = 32
+    micro_batch_size: int = 1
+    epochs: int = 1
+    max_steps: int | None = None
+    gradient_clip: float = 1.0
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    devices: int | str = 1
+    num_nodes: int = 1
+    checkpoint_every: int = 100
+    threads: int | None = None
+    gradient_checkpointing: bool = False
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1 or null, got {self.max_steps}")
+        if self.gradient_clip < 0:
+            raise ValueError(f"gradient_clip must be at least 0 (0 is off), got {self.gradient_clip}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stays the same in every round: objective, optimiser, schedule, trainer settings and strategy."""
+
+    objective: Any
+    optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer]
+    schedule: Schedule
+    settings: TrainerSettings
+    strategy: Strategy
+
+    def run(
+        self,
+        store: RunDirectory,
+        name: str,
+        load: Callable[[], LoadedModel],
+        pairs: Callable[[LoadedModel], PairCallback],
+        inputs: dict[str, Any],
+        loggers: Sequence,
+    ) -> Path:
+        """Train, unless it is done, and return the folder `<name>/model`.
+
+        A training that was cut short goes on from its last checkpoint, with the optimiser and the batch that it had.
+
+        Args:
+            name: folder of the training in the run directory, such as `round_0`.
+            load: loads the model to start from.
+            pairs: makes the callback that provides the pairs.
+            inputs: what the weights depend on, for the manifest.
+            loggers: Lightning loggers.
+        """
+        described = {
+            **inputs,
+            "objective": fingerprint.of_object(self.objective),
+            "schedule": fingerprint.of_object(self.schedule),
+        }
+        folder = store.folder(f"{name}/model", described, lambda: self._fit(store, name, load, pairs, loggers))
+        store.remove(f"{name}/checkpoints")
+        return folder
+
+    def _fit(self, store: RunDirectory, name: str, load, pairs, loggers: Sequence) -> LoadedModel:
+        settings = self.settings
+        start = load()
+        _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
+        if settings.gradient_checkpointing:
+            checkpoint_activations(start.model)
+        module = PreferenceModule(
+            start.model.train(), self.objective, self.optimizer, self.schedule, shard=self.strategy.shard
+        )
+        datamodule = CrossLingualPairDataModule(
+            global_batch_size=settings.global_batch_size,
+            micro_batch_size=settings.micro_batch_size,
+            epochs=settings.epochs,
+            max_steps=settings.max_steps,
+        )
+        checkpoints = store.path / name / "checkpoints"
+        callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(checkpoints)]
+        trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
+        try:
+            last = distributed.on_rank0(lambda: _last_checkpoint(checkpoints))
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=False)
+        except SystemExit:
+            # What Lightning makes of Ctrl-C.
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        trained = self.strategy.whole(start, load)
+        if distributed.rank() == 0:
+            _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
+        trained.model.eval()
+        return trained
+
+    def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence) -> Trainer:
+        settings = self.settings
+        return Trainer(
+            accelerator=settings.accelerator,
+            devices=distributed.size() // settings.num_nodes if distributed.size() > 1 else settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=self.strategy.lightning(),
+            use_distributed_sampler=False,
+            precision=settings.precision,
+            max_epochs=1,
+            accumulate_grad_batches=accumulate,
+            gradient_clip_val=settings.gradient_clip or None,
+            logger=list(loggers),
+            log_every_n_steps=1,
+            callbacks=callbacks,
+            enable_progress_bar=self._shows_progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+
+    def _callbacks(self, checkpoints: Path) -> list[Callback]:
+        callbacks: list[Callback] = [
+            ModelCheckpoint(
+                checkpoints,
+                filename="{step}",
+                every_n_train_steps=self.settings.checkpoint_every,
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+            )
+        ]
+        if self._shows_progress:
+            callbacks.append(TQDMProgressBar(leave=False))
+        return callbacks
+
+    @property
+    def _shows_progress(self) -> bool:
+        return self.settings.progress_bar and sys.stderr.isatty()
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    # Lightning copies a checkpoint into place, then removes the one before: a kill can leave a torn file beside a whole
+    # one.
+    found = sorted(filter(_is_whole, folder.glob("*.ckpt")), key=lambda path: path.stat().st_mtime)
+    return found[-1] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # Of a folder that all ranks write, rank 0 writes this file last: FSDP2's own progress, or DeepSpeed's name of it.
+    return zipfile.is_zipfile(checkpoint / "meta.pt" if checkpoint.is_dir() else checkpoint) or (
+        (checkpoint / "latest").is_file()
+    )
+
+
+def _check_weights(loaded: LoadedModel, problem: str) -> None:
+    for parameter, values in loaded.model.named_parameters():
+        if not torch.isfinite(values).all():
+            raise RunError(f"{problem}: {parameter} holds NaN or infinity.")

@@ -116,7 +116,7 @@ class RunDirectory:
                     part = folder / f"{first + start:08d}.parquet"
                     atomic.replace(part, lambda temporary, made=made: table.write(temporary, made))
                     _add(rows, made)
-            return [row for prompt in prompts for row in rows.get((prompt.id, prompt.language), [])]
+            return [row for prompt in prompts for row in rows[prompt.id, prompt.language]]
 
         found = self.rows(stage, table, make_all)
         self.remove(f"{stage}.parts")

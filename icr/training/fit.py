@@ -120,7 +120,7 @@ class Training:
         trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:
             last = distributed.on_rank0(lambda: _last_checkpoint(checkpoints))
-            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=False)
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=True)
         except SystemExit:
             # What Lightning makes of Ctrl-C.
             if trainer.interrupted:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import torch
@@ -27,8 +26,8 @@ from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
 from icr.rundir.store import RunDirectory, write_json
-from icr.rundir.summary import summarise, write_metrics
-from icr.tracking.wandb import CsvTracking, NoTracking
+from icr.rundir.summary import summarise
+from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
 
 log = logging.getLogger("icr.run")
 
@@ -96,7 +95,7 @@ def run_with_controls(directory: Path, settings: config.Settings, controls: Mapp
         tracking.finish(summary)
 
 
-def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
+def execute(settings: config.Settings, store: RunDirectory, tracking: Tracker) -> dict:
     """Run the pipeline in the run directory and return its summary."""
     started = time.perf_counter()
     if threads := settings.training.settings.threads:
@@ -107,7 +106,7 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> di
     figures = pipeline.run()
     accuracy = pipeline.reward_accuracy()
     if distributed.rank() == 0:
-        write_metrics(store)
+        write_metrics(store.path)
     summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -25,7 +26,7 @@ class LikelihoodDisplacement(Callback):
     def __init__(self) -> None:
         self.log_ratios: list[float] = []
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Note the step's mean log-ratio."""
         if Metric.LOGPS_CHOSEN_RATIO in trainer.callback_metrics:
             self.log_ratios.append(float(trainer.callback_metrics[Metric.LOGPS_CHOSEN_RATIO]))

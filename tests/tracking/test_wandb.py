@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import glob
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from icr.metrics import Metric, names
 from icr.rundir.reader import open_run
 from icr.tracking import WandbTracking
 from icr.tracking.wandb import SAMPLES
@@ -94,3 +97,18 @@ def test_online_without_a_login_is_refused_clearly(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb, "init", refuse)
     with pytest.raises(ConfigError, match=r"No API key configured.*logger\.offline=true"):
         WandbTracking(tmp_path, project="icr-test")
+
+
+@pytest.mark.slow
+def test_a_run_of_two_rounds_logs_names_of_the_list_at_steps_that_go_on(tmp_path):
+    small = ["langs.codes=[en,sw]", "data.prompts_per_language=4", "iterations=2", "evaluation=none", "sampling.n=2"]
+    small += ["trainer.max_steps=3", "sampling.max_new_tokens=16", "reward.keep_truncated=true"]
+    command = [sys.executable, "-m", "icr.run", f"run.dir={tmp_path}", "logger=wandb", "logger.offline=true", *small]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    rows = offline_run.history(tmp_path)
+    steps = [(row["round"], row["global_step"]) for row in rows if "loss" in row]
+    assert steps == [(0, 0), (0, 1), (0, 2), (1, 3), (1, 4), (1, 5)]
+    logged = {name for row in rows for name in row if name[0] != "_"}
+    beside = {"round", "global_step", "round_0/samples", "round_1/samples"}
+    assert logged - beside == set(names(["en", "sw"])) - {Metric.KL}

@@ -57,7 +57,7 @@ class ProgressLines:
 
 
 @contextmanager
-def progress(total: int, description: str) -> Iterator[Callable[[int], object]]:
+def progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
     """A function to call with the number of items that have been done since the call before.
 
     It moves a bar where standard error is a terminal, and logs a line per `INTERVAL` elsewhere (`ProgressLines`). In a
@@ -66,7 +66,11 @@ def progress(total: int, description: str) -> Iterator[Callable[[int], object]]:
     mine = -(-total // distributed.size())
     if distributed.rank() == 0 and sys.stderr.isatty():
         with tqdm(total=mine, desc=description, leave=False, dynamic_ncols=True) as bar:
-            yield bar.update
+
+            def advance(count: int) -> None:
+                bar.update(count)
+
+            yield advance
         return
     lines, done = ProgressLines(mine, description), 0
 

@@ -12,7 +12,7 @@ from icr.losses import Objective
 from icr.models.loading import Loader
 from icr.modules.schedule import Schedule
 from icr.rounds import pairs
-from icr.rundir.store import RunDirectory
+from icr.rundir import Key, RunDirectory
 from icr.training import DDP, TrainerSettings, Training
 from icr.training.regenerate_pairs import GivenPairs
 from icr.types import Preference
@@ -27,7 +27,8 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
     def run(objective: Objective, lr: float = 0.01) -> Path:
         start = tiny.byte_llama(tmp_path / "start", 0, context=64)
-        store = RunDirectory(tmp_path / "run", {})
+        keys = {f"round_0/{stage}": Key({}, {}) for stage in ("skipped", "pairs", "model")}
+        store = RunDirectory(tmp_path / "run", keys)
         training = Training(
             objective,
             lambda parameters: torch.optim.SGD(parameters, lr=lr),
@@ -39,17 +40,17 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         def given(policy):
             return GivenPairs(
                 store=store,
-                name="round_0",
+                round=0,
                 policy=policy,
                 training_reference=None,
                 loader=Loader(),
                 tokens_per_batch=512,
                 seed=(0, 0),
-                make=lambda renderer: pairs.from_preferences(PREFERENCES, renderer),
+                make=lambda renderer: pairs.from_given(PREFERENCES, renderer),
                 context=64,
             )
 
-        training.run(store, "round_0", lambda: Loader().load(start), given, {}, [])
+        training.run(store, "round_0", lambda: Loader().load(start), given, [])
         return store.path
 
     return run

@@ -26,8 +26,8 @@ from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
 from icr.rundir import atomic
-from icr.rundir.summary import summarise, write_metrics
-from icr.tracking import CsvTracking, NoTracking, Tracker
+from icr.rundir.summary import summarise
+from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
 
 log = logging.getLogger("icr.run")
 
@@ -122,7 +122,7 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> dict:
     figures = pipeline.run(tracking.loggers)
     accuracy = pipeline.reward_accuracy()
     if distributed.rank() == 0:
-        write_metrics(store)
+        write_metrics(store.path)
     summary = summarise(settings, store, figures, accuracy, pipeline.skipped)
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary

@@ -17,16 +17,18 @@ from icr import distributed
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
+from icr.metrics import Metric
 from icr.modules.schedule import Schedule
 from icr.modules.token_logps import TokenLogps
-from icr.types import LossOutput, PolicyLogps
+from icr.types import LossOutput, PolicyLogps, ReferenceLogps
 
 
 class PreferenceModule(LightningModule):
     """Trains `policy` on `PairBatch`es with `objective` (DPO, IPO, KTO or NLL).
 
     The loss of an optimiser step is the objective over all its pairs, however they are cut into micro-batches; what is
-    logged is the mean over the step, and the same per language under `<lang>/…`. Both are over all processes.
+    logged is the mean over the step, and the same per language, by the names of `icr.metrics`. Both are over all
+    processes.
     """
 
     def __init__(
@@ -83,17 +85,17 @@ class PreferenceModule(LightningModule):
             reference = replace(reference, **self._partners["reference"])
         output = self.objective(policy, reference, batch.totals, all_reduce=distributed.all_reduce_sum)
         self._check_finite(output, batch)
-        self._collect(output, policy, batch)
+        self._collect(output, policy, reference, batch)
         return output.loss * self.trainer.accumulate_grad_batches * distributed.size()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""
         metrics = self._step_means()
-        metrics["lr"] = optimizer.param_groups[0]["lr"]
+        metrics[Metric.LR] = optimizer.param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(metrics, step=self.global_step)
         for name, value in metrics.items():
-            self.log(name, value, prog_bar=name in ("loss", "rewards/accuracies"), logger=False)
+            self.log(name, value, prog_bar=name in (Metric.LOSS, Metric.REWARDS_ACCURACIES), logger=False)
         self._step_metrics.clear()
 
     def configure_optimizers(self) -> dict:
@@ -149,19 +151,23 @@ class PreferenceModule(LightningModule):
             f"weights or the reference log-probs hold NaN or overflow: lower optim.lr, or train in float32 or bfloat16."
         )
 
-    def _collect(self, output: LossOutput, policy: PolicyLogps, batch: PairBatch) -> None:
-        values = {"nll": output.nll, "logps/chosen": policy.chosen.detach()}
+    def _collect(
+        self, output: LossOutput, policy: PolicyLogps, reference: ReferenceLogps | None, batch: PairBatch
+    ) -> None:
+        values: dict[str, torch.Tensor] = {Metric.NLL: output.nll, Metric.LOGPS_CHOSEN: policy.chosen.detach()}
+        if reference is not None:
+            values[Metric.LOGPS_CHOSEN_RATIO] = policy.chosen.detach() - reference.chosen
         if self.objective.needs_rejected:
             margins = output.chosen_rewards - output.rejected_rewards
             values |= {
-                "preference_loss": output.preference,
-                "rewards/chosen": output.chosen_rewards,
-                "rewards/rejected": output.rejected_rewards,
-                "rewards/margins": margins,
-                "rewards/accuracies": (margins > 0).double(),
-                "logps/rejected": policy.rejected.detach(),
+                Metric.PREFERENCE_LOSS: output.preference,
+                Metric.REWARDS_CHOSEN: output.chosen_rewards,
+                Metric.REWARDS_REJECTED: output.rejected_rewards,
+                Metric.REWARDS_MARGINS: margins,
+                Metric.REWARDS_ACCURACIES: (margins > 0).double(),
+                Metric.LOGPS_REJECTED: policy.rejected.detach(),
             }
-        self._step_metrics["loss"].append(output.loss.detach().reshape(1))
+        self._step_metrics[Metric.LOSS].append(output.loss.detach().reshape(1))
         for name, scalar in output.metrics.items():
             self._step_metrics[name].append(scalar.detach().reshape(1))
         for name, value in values.items():
@@ -179,4 +185,6 @@ class PreferenceModule(LightningModule):
             for name, (total, count) in rank.items():
                 before = totals.get(name, (0.0, 0))
                 totals[name] = before[0] + total, before[1] + count
-        return {name: total if name == "loss" else total / max(1, count) for name, (total, count) in totals.items()}
+        return {
+            name: total if name == Metric.LOSS else total / max(1, count) for name, (total, count) in totals.items()
+        }

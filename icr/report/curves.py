@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from icr.metrics import Metric
 from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, clean, colour, inline, new_figure
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ COLUMNS = 4
 LEGEND = {"loc": "outside upper left", "ncols": 2, "frameon": False, "fontsize": 9, "labelcolor": INK}
 POINTS = 240  # drawn a line: more cannot be seen, and the page carries every one
 PANELS = {
-    "loss": ["loss"],
-    "preference loss": ["preference_loss"],
-    "NLL of chosen, nats a token": ["nll"],
-    "reward margin, nats": ["rewards/margins"],
-    "share of margins above 0": ["rewards/accuracies"],
-    "log-prob of a response, nats": ["logps/chosen", "logps/rejected"],
+    "loss": [Metric.LOSS],
+    "preference loss": [Metric.PREFERENCE_LOSS],
+    "NLL of chosen, nats a token": [Metric.NLL],
+    "reward margin, nats": [Metric.REWARDS_MARGINS],
+    "share of margins above 0": [Metric.REWARDS_ACCURACIES],
+    "log-prob of a response, nats": [Metric.LOGPS_CHOSEN, Metric.LOGPS_REJECTED],
 }
 
 
@@ -87,9 +88,9 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).ravel()
     for axes, (title, names) in zip(grid, panels.items(), strict=False):
         clean(axes, title)
-        if names == ["rewards/margins"]:
+        if names == [Metric.REWARDS_MARGINS]:
             for language in languages:
-                _draw(axes, x, metrics, f"{language}/{names[0]}", colour(language, languages), 0.8, alpha=0.55)
+                _draw(axes, x, metrics, names[0].of(language), colour(language, languages), 0.8, alpha=0.55)
         for name, tint in zip(names, [INK] if len(names) == 1 else [CHOSEN, REJECTED], strict=False):
             _draw(axes, x, metrics, name, tint, 2.0)
         if len(names) > 1:

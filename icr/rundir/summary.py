@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import math
 import platform
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -54,29 +53,11 @@ def summarise(
     }
 
 
-def write_metrics(store: RunDirectory) -> None:
-    """Join the rounds' metric files into `metrics.csv`; of a step logged twice (a kill between) the later counts."""
-    tables = []
-    for file in sorted(store.path.glob("round_*/metrics/version_*/metrics.csv"), key=_attempt):
-        if not file.stat().st_size:
-            continue  # killed as it was begun
-        table = pd.read_csv(file)
-        table.insert(0, "round", int(file.parts[-4].removeprefix("round_")))
-        tables.append(table)
-    if tables:
-        joined = pd.concat(tables).drop_duplicates(["round", "step"], keep="last").sort_values(["round", "step"])
-        joined.to_csv(store.path / "metrics.csv", index=False)
-
-
 def _finite(value: Any) -> Any:
     """Figures with null for what could not be measured: JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _attempt(file: Path) -> tuple[int, int]:
-    return int(file.parts[-4].removeprefix("round_")), int(file.parts[-2].removeprefix("version_"))
 
 
 def _round(store: RunDirectory, round: int) -> dict[str, Any]:

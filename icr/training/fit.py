@@ -25,6 +25,7 @@ from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rundir import RunDirectory
 from icr.training.likelihood_displacement import LikelihoodDisplacement
+from icr.training.progress_lines import TrainingProgressLines
 from icr.training.regenerate_pairs import PairCallback
 from icr.training.strategies import Strategy
 
@@ -164,6 +165,8 @@ class Training:
         ]
         if self._shows_progress:
             callbacks.append(TQDMProgressBar(leave=False))
+        elif not sys.stderr.isatty():
+            callbacks.append(TrainingProgressLines(checkpoints.parent.name))
         return callbacks
 
     @property

@@ -25,6 +25,9 @@ T = TypeVar("T")
 FORMAT = 2
 """Of the run directory. Format 1 had no keys of stages."""
 
+BEGUN = ".begun.json"
+"""End of the name of the file beside a work folder that says which stage it is of, and under which key it was begun."""
+
 
 class Saveable(Protocol):
     """What a folder is made of."""
@@ -154,22 +157,23 @@ class RunDirectory:
         mark = {"stage": stage, "key": self.keys[stage].as_json(), "made_by": dict(made_by)}
 
         def make() -> None:
-            folder = self.path / name
-            if (begun := _json(folder / "key.json")) and (lines := difference(begun["made_by"], dict(made_by))):
+            folder, begun_as = self.path / name, self.path / f"{name}{BEGUN}"
+            if (begun := _json(begun_as)) and (lines := difference(begun["made_by"], dict(made_by))):
                 raise RunError(
                     f"{self.path / stage} was begun otherwise ({', '.join(lines)}), and only goes on as it was begun. "
                     f"Put that back, or remove {folder} to begin the stage anew."
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            atomic.replace(folder / "key.json", lambda temporary: atomic.write_json(temporary, mark))
+            atomic.replace(begun_as, lambda temporary: atomic.write_json(temporary, mark))
 
         distributed.on_rank0(make)
         return self.path / name
 
     def remove(self, path: str) -> None:
-        """Remove a file or folder that is needed no more, if it is there."""
+        """Remove a work folder that is needed no more, if it is there."""
         if distributed.rank() == 0:
             shutil.rmtree(self.path / path, ignore_errors=True)
+            (self.path / f"{path}{BEGUN}").unlink(missing_ok=True)
 
     def _once(self, stage: str, output: str, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         if self.complete(stage):
@@ -196,7 +200,7 @@ class RunDirectory:
                 f"another run.dir."
             )
         begun = {stage: entry["key"] for stage, entry in manifest["stages"].items()}
-        for mark in (_json(file) for file in self.path.glob("*/*/key.json")):
+        for mark in (_json(file) for file in self.path.glob(f"*/*{BEGUN}")):
             begun.setdefault(mark["stage"], mark["key"])
         lines = [
             f"{stage}: {line}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from icr.losses.checks import require_at_least, require_choice, require_positive, require_reference, require_same_shape
+from icr.checks import require_number, require_one_of
+from icr.losses.checks import require_reference, require_same_shape
 from icr.losses.nll import REDUCTIONS, with_nll
 from icr.losses.objective import AllReduce, identity
 
@@ -114,11 +115,11 @@ class KTO:
     needs_partner: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_positive("beta", self.beta)
-        require_at_least("alpha", self.alpha, 0)
-        require_choice("nll_reduction", self.nll_reduction, REDUCTIONS)
-        require_at_least("desirable_weight", self.desirable_weight, 0)
-        require_at_least("undesirable_weight", self.undesirable_weight, 0)
+        require_number("beta", self.beta, above=0)
+        require_number("alpha", self.alpha, least=0)
+        require_one_of("nll_reduction", self.nll_reduction, REDUCTIONS)
+        require_number("desirable_weight", self.desirable_weight, least=0)
+        require_number("undesirable_weight", self.undesirable_weight, least=0)
 
     def __call__(
         self,

@@ -7,19 +7,20 @@ The adapter is injected into the model, which stays the `PreTrainedModel` that i
 from __future__ import annotations
 
 import importlib.util
-import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig, PreTrainedModel
-from transformers.utils import cached_file, find_adapter_config_file
+from transformers.utils.hub import cached_file
 
-from icr.errors import ConfigError, ModelError
+from icr.checks import require_either, require_number
+from icr.errors import ConfigError, ModelError, one_line
+from icr.models.folder import ADAPTER_WEIGHTS
 
 TRAINED = "default"
 """peft's name of the adapter that a model was loaded with or trains."""
@@ -44,8 +45,7 @@ class Quantisation:
     everything: bool = False
 
     def __post_init__(self) -> None:
-        if self.type not in ("nf4", "fp4"):
-            raise ValueError(f"type must be nf4 or fp4, got {self.type!r}")
+        require_either("type", self.type, "nf4", "fp4")
         require("bitsandbytes", "adapter=qlora")
 
     def config(self, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -80,13 +80,11 @@ class Lora:
     alpha: float = 32
     target_modules: str | Sequence[str] = "all-linear"
     quantisation: Quantisation | None = None
-    merge: bool = False
+    merge: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.r < 1:
-            raise ValueError(f"r must be at least 1, got {self.r}")
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        require_number("r", self.r, least=1)
+        require_number("alpha", self.alpha, above=0)
         names = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
         if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) and n for n in names):
             raise ValueError(f"target_modules must be all-linear or a list, as in [q_proj,v_proj], got {names!r}")
@@ -111,27 +109,6 @@ class Lora:
             _inject(model, config, TRAINED, base, "adapter.target_modules")
 
 
-def base_of(path: str) -> str | None:
-    """Path of the model that the adapter at `path` lies on; None where `path` is no adapter.
-
-    Raises:
-        ModelError: the adapter's configuration cannot be read, or names no model.
-    """
-    try:
-        file = find_adapter_config_file(path)
-    except OSError:
-        return None  # A hub that cannot be reached: loading the tokenizer says so better.
-    if file is None or (Path(path).is_dir() and (Path(path) / "config.json").is_file()):
-        return None
-    try:
-        base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"The adapter {path} cannot be loaded: its adapter_config.json is not valid JSON.") from error
-    if not base:
-        raise ModelError(f"The adapter {path} names no model: set base_model_name_or_path in its adapter_config.json.")
-    return base
-
-
 def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None:
     """Put the adapter at `path` on `model` as `name`, trainable and active, its weights in float32.
 
@@ -143,9 +120,9 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
 
     try:
         config = PeftConfig.from_pretrained(path)
-        weights = load_file(cached_file(path, "adapter_model.safetensors"))
+        weights = load_file(str(cached_file(path, ADAPTER_WEIGHTS)))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise ModelError(f"The adapter {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(f"The adapter {path} cannot be loaded: {one_line(error)}") from error
     config.inference_mode = False
     base = config.base_model_name_or_path
     _inject(model, config, name, base, f"The adapter {path}")
@@ -217,7 +194,7 @@ def merged(model: PreTrainedModel, path: str) -> PreTrainedModel:
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out is set to False")
             return PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The adapter {path} cannot be merged: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(f"The adapter {path} cannot be merged: {one_line(error)}") from error
 
 
 def require(package: str, what: str) -> None:
@@ -238,7 +215,7 @@ def _inject(model: PreTrainedModel, config, name: str, base: str, where: str) ->
             warnings.filterwarnings("ignore", message="Already found a `peft_config`|fan_in_fan_out is set to False")
             model.add_adapter(config, name)
     except ValueError as error:
-        raise ModelError(f"{where}: {' '.join(str(error).split())} ({base})") from error
+        raise ModelError(f"{where}: {one_line(error)} ({base})") from error
     # Small steps vanish in bfloat16 weights, and the adapter's are few.
     cast_adapter_dtype(model, name)
     config.base_model_name_or_path = base

@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from icr.models import adapters
+from icr.models.folder import base_of
 from icr.models.loading import LoadedModel, Loader
 from icr.models.memory import discard, offloaded
 
@@ -65,7 +66,7 @@ def beside(loader: Loader, path: str, trained: LoadedModel) -> Iterator[LoadedMo
 
 def shares_weights(host: LoadedModel, path: str) -> bool:
     """Whether the model at `path` is the one under the adapter of `host`, or another adapter on it."""
-    return host.base is not None and _same(host.base, adapters.base_of(path) or path)
+    return host.base is not None and _same(host.base, base_of(path) or path)
 
 
 def is_quantised(loaded: LoadedModel) -> bool:

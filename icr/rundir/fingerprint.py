@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 
 
 def of_value(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from icr.checks import require_counts, require_number
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response
 
@@ -56,27 +57,17 @@ class Decoding:
     """Prompts sampled between two saves."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "n", "max_new_tokens")
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1 or null, got {self.top_k}")
+        require_counts(self, "n", "max_new_tokens")
+        require_number("temperature", self.temperature, least=0)
+        require_number("top_p", self.top_p, above=0, most=1)
+        if self.top_k is not None:
+            require_number("top_k", self.top_k, least=1, otherwise="or null")
 
     def require(self) -> None:
         """Nothing is needed."""
 
     def release(self) -> None:
         """Nothing was started."""
-
-
-def require_positive(settings: object, *names: str) -> None:
-    """Refuse settings that are not whole numbers of at least 1."""
-    for name in names:
-        value = getattr(settings, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
 
 
 def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:

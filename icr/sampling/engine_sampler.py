@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
+from icr.checks import require_counts, require_number
 from icr.errors import RunError
+from icr.models.dtypes import torch_dtype
 from icr.models.loading import LoadedModel
-from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
+from icr.sampling.decoding import Decoding, OnBatch, digest, response
 from icr.sampling.probe import Probe
 from icr.types import Prompt, Response
 
@@ -66,11 +66,11 @@ class EngineSampler(Decoding):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "prompts_per_part")
-        if self.dtype is not None and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
-            raise ValueError(f"dtype must be a torch dtype such as bfloat16, or null, got {self.dtype!r}")
-        if self.tolerance is not None and not self.tolerance > 0:
-            raise ValueError(f"tolerance must be above 0 or null, got {self.tolerance}")
+        require_counts(self, "prompts_per_part")
+        if self.dtype is not None:
+            torch_dtype(self.dtype, "bfloat16, or null")
+        if self.tolerance is not None:
+            require_number("tolerance", self.tolerance, above=0, otherwise="or null")
 
     def dtype_of(self, policy: LoadedModel) -> str:
         """Name of the dtype that the engine computes in."""

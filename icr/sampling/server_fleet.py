@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from icr.errors import RunError
+from icr.errors import RunError, one_line
 from icr.sampling.engine_sampler import Answer, Request
 
 log = logging.getLogger(__name__)
@@ -243,4 +243,4 @@ def said(reply: httpx.Response) -> str:
         text = text.get("message", text) if isinstance(text, dict) else text
     except ValueError:
         text = reply.text
-    return " ".join(str(text).split())[:300]
+    return one_line(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icr.errors import RunError
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 from icr.sampling.adapter_files import folder_of, name_of
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, Unavailable, said

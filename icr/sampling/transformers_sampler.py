@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from icr.checks import require_counts
 from icr.models.loading import LoadedModel
 from icr.sampling.decode import decode
-from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
+from icr.sampling.decoding import Decoding, OnBatch, digest, response
 from icr.types import Prompt, Response
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class TransformersSampler(Decoding):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "tokens_per_batch")
+        require_counts(self, "tokens_per_batch")
 
     def sample(
         self,

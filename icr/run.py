@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import torch
@@ -19,16 +18,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from icr import config, distributed
+from icr import config, distributed, rundir
 from icr.cli import quiet, report, run_app
 from icr.errors import ConfigError, ICRError, Reported
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.rundir.store import RunDirectory, write_json
+from icr.rundir import atomic
 from icr.rundir.summary import summarise, write_metrics
-from icr.tracking.wandb import CsvTracking, NoTracking
+from icr.tracking import CsvTracking, NoTracking, Tracker
 
 log = logging.getLogger("icr.run")
 
@@ -57,19 +56,20 @@ def job(cfg: DictConfig) -> float | None:
         composed = {name: _control(overrides) for name, overrides in settings.controls.items()}
         controls = {name: config.build(control) for name, control in composed.items()}
         processes = launch.processes(settings.training)
-        _check_world()
+        _check_launcher()
     except ConfigError:
         with contextlib.suppress(OSError):
             directory.rmdir()  # Hydra's, and still empty: nothing has been run.
         raise
-    with launch.joined(settings.training.settings):
-        _record(directory, cfg, settings)
-        for name, control in composed.items():
-            _record(directory / "controls" / name, control, controls[name])
+    with launch.joined(settings.trainer):
+        with rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext():
+            pipelines = prepared(directory, settings, controls)
+            for pipeline, chosen in zip(pipelines.values(), [cfg, *composed.values()], strict=True):
+                _record(pipeline.directory, chosen)
+            if processes == 1:
+                run_with_controls(directory, pipelines)
         if processes > 1:
-            launch.start(directory, processes, settings.training.settings)
-        else:
-            run_with_controls(directory, settings, controls)
+            launch.start(directory, processes, settings.trainer)
         if distributed.rank():
             return None
     summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
@@ -80,47 +80,61 @@ def job(cfg: DictConfig) -> float | None:
     return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
 
 
-def run_with_controls(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
-    """The run and its controls, to `summary.json`. In a world of several processes, all of them call this."""
-    store = RunDirectory(directory, settings.compared)
-    tracking = settings.tracking(directory) if distributed.rank() == 0 else NoTracking()
-    summary = execute(settings, store, tracking)
-    for name, control in controls.items():
+def prepared(
+    directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]
+) -> dict[str, Pipeline]:
+    """The run (under `""`) and its controls by name, each with its directory opened: no weights are loaded yet.
+
+    Raises:
+        ICRError: models, data or a directory cannot be used.
+    """
+    folders = {"": directory} | {name: directory / "controls" / name for name in controls}
+    device = launch.device_of(settings.trainer)
+    return {name: Pipeline(({"": settings} | controls)[name], folder, device) for name, folder in folders.items()}
+
+
+def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> None:
+    """The run and its controls, to `summary.json`. In a run of several processes, all of them call this."""
+    settings = pipelines[""].settings
+    tracking = settings.logger(directory) if distributed.rank() == 0 else NoTracking()
+    summary = execute(pipelines[""], tracking)
+    for name, pipeline in pipelines.items():
+        if not name:
+            continue
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
-        folder = RunDirectory(directory / "controls" / name, control.compared)
-        result = execute(control, folder, CsvTracking(folder.path) if distributed.rank() == 0 else NoTracking())
+        own = CsvTracking(pipeline.directory) if distributed.rank() == 0 else NoTracking()
+        result = execute(pipeline, own)
         label = name.replace("_", " ")
         summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
     if distributed.rank() == 0:
-        write_json(directory / "summary.json", summary)
+        atomic.write_json(directory / "summary.json", summary)
         tracking.finish(summary)
 
 
-def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
-    """Run the pipeline in the run directory and return its summary."""
+def execute(pipeline: Pipeline, tracking: Tracker) -> dict:
+    """Run the pipeline and return its summary."""
     started = time.perf_counter()
-    if threads := settings.training.settings.threads:
+    settings, store = pipeline.settings, pipeline.store
+    if threads := settings.trainer.threads:
         torch.set_num_threads(threads)
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    pipeline = Pipeline(settings, store, tracking.loggers, launch.device_of(settings.training.settings))
-    figures = pipeline.run()
+    figures = pipeline.run(tracking.loggers)
     accuracy = pipeline.reward_accuracy()
     if distributed.rank() == 0:
         write_metrics(store)
-    summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
+    summary = summarise(settings, store, figures, accuracy, pipeline.skipped)
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
 
 
-def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None:
-    """Keep the configuration in the run directory, unless that holds a run with another."""
-    RunDirectory(directory, settings.compared)
+def _record(directory: Path, cfg: DictConfig) -> None:
+    """Keep the configuration in the run directory."""
     if distributed.rank() == 0:
         (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
 
-def _check_world() -> None:
+def _check_launcher() -> None:
     """Several processes that run this command have to mean one run."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if not (found := launch.environment()) or (sweeping and not launch.by_torchrun(found)):

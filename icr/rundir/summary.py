@@ -38,7 +38,7 @@ def summarise(
         "seed": settings.seed,
         "version": icr.__version__,
         "iterations": settings.iterations,
-        "languages": list(settings.languages),
+        "languages": list(settings.langs.codes),
         "reward_pair": {"policy": pair.policy, "reference": pair.reference},
         "models": _finite(figures),
         "reward_accuracy": _finite(accuracy),

@@ -37,7 +37,7 @@ CHOICES = {f"{group}={option}" for group in GROUPS for option in options(CONF, g
 def test_every_option_composes_and_builds(choice, compose):
     settings = config.build(compose(choice, *NEEDED.get(choice, [])))
     assert settings.iterations >= 1
-    assert set(settings.languages) >= {"en"}
+    assert set(settings.langs.codes) >= {"en"}
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
@@ -50,7 +50,7 @@ def test_every_file_says_what_it_is_for(path):
 
 def test_the_defaults_are_the_documented_ones(compose):
     settings = config.build(compose(*OWN, "model.reference=sft"))
-    sampler, objective, pair = settings.sampler, settings.training.objective, settings.reward_pair
+    sampler, objective, pair = settings.sampling, settings.loss, settings.reward_pair
     assert (sampler.n, sampler.temperature, sampler.top_p, sampler.top_k) == (10, 0.9, 1.0, None)
     assert sampler.max_new_tokens == 2400
     assert (objective.beta, objective.alpha, objective.nll_reduction) == (0.1, 1.0, "sequence")

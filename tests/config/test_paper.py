@@ -36,11 +36,11 @@ def paper(compose):
 
 def test_the_main_result_has_the_known_settings(paper):
     settings = paper("paper_dpo")
-    pair, sampler, training = settings.reward_pair, settings.sampler, settings.training
-    assert (settings.model_path, pair.policy) == ("princeton-nlp/Llama-3-Base-8B-SFT-DPO",) * 2
+    pair, sampler, training = settings.reward_pair, settings.sampling, settings.training
+    assert (settings.model.path, pair.policy) == ("princeton-nlp/Llama-3-Base-8B-SFT-DPO",) * 2
     assert pair.reference == "princeton-nlp/Llama-3-Base-8B-SFT"
     assert (pair.policy_round, pair.reference_round) == ("initial", "initial")
-    assert list(settings.languages) == ["en", "es", "ru", "de", "fr"]
+    assert settings.langs.codes == ["en", "es", "ru", "de", "fr"]
     assert settings.data.prompts_per_language == 3000
     assert settings.iterations == 2
     assert (sampler.n, sampler.temperature, sampler.top_p, sampler.top_k) == (10, 0.9, 1.0, None)
@@ -84,13 +84,13 @@ def test_at_its_learning_rate_only_float32_weights_move(paper):
     def moved(dtype: torch.dtype) -> float:
         weights = torch.nn.Parameter((torch.randn(20_000) * 0.02).to(dtype))
         before = weights.detach().clone()
-        optimizer = settings.training.optimizer([weights])
+        optimizer = settings.optim.optimizer([weights])
         for _ in range(20):
             weights.grad = torch.ones_like(weights)
             optimizer.step()
         return (weights != before).float().mean().item()
 
-    assert settings.loader.dtype == "float32"
-    assert settings.training.settings.precision == "bf16-mixed"
+    assert settings.model.loader.dtype == "float32"
+    assert settings.trainer.precision == "bf16-mixed"
     assert moved(torch.float32) > 0.99
     assert moved(torch.bfloat16) < 0.02

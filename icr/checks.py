@@ -27,12 +27,13 @@ def require_number(
     otherwise = f" {otherwise}" if otherwise else ""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number{otherwise}, got {value!r}")
+    number = float(value)
     bounds = {"above": above, "at least": least, "below": below, "at most": most}
     within = (
-        above is None or value > above,
-        least is None or value >= least,
-        below is None or value < below,
-        most is None or value <= most,
+        above is None or number > above,
+        least is None or number >= least,
+        below is None or number < below,
+        most is None or number <= most,
     )
     if not all(within):
         allowed = " and ".join(f"{words} {bound}" for words, bound in bounds.items() if bound is not None)

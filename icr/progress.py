@@ -11,7 +11,7 @@ from icr import distributed
 
 
 @contextmanager
-def progress(total: int, description: str) -> Iterator[Callable[[int], None]]:
+def progress(total: int, description: str) -> Iterator[Callable[[int], object]]:
     """A bar to call with the number of items done; silent where standard error is not a terminal.
 
     In a run of several processes, rank 0 shows its own share of `total`.

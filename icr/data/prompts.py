@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from icr.checks import require_either, require_number
 from icr.data.jsonl import read_jsonl, text_field
@@ -22,7 +22,7 @@ class ParallelPrompts:
     The order is that of the English file, so that a smaller `prompts_per_language` is a subset of a larger one.
     """
 
-    provides: ClassVar = "prompts"
+    provides: ClassVar[Literal["prompts"]] = "prompts"
 
     dir: str
     """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""

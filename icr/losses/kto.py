@@ -159,15 +159,17 @@ class KTO:
 
 def _partners(policy: PolicyLogps, reference: ReferenceLogps) -> tuple[torch.Tensor, torch.Tensor]:
     """Policy's and reference's log-probs of the partners' chosen and rejected responses. Shape `[2P]` each."""
-    logps = [policy.partner_chosen, policy.partner_rejected, reference.partner_chosen, reference.partner_rejected]
-    if any(part is None for part in logps):
+    named = {
+        "partner_chosen": policy.partner_chosen,
+        "partner_rejected": policy.partner_rejected,
+        "reference_partner_chosen": reference.partner_chosen,
+        "reference_partner_rejected": reference.partner_rejected,
+    }
+    logps = {name: part for name, part in named.items() if part is not None}
+    if len(logps) < len(named):
         raise ValueError(
             "KTO needs the partners' log-probs (empty tensors where no pair has one), and this batch has none"
         )
-    require_same_shape(
-        partner_chosen=logps[0],
-        partner_rejected=logps[1],
-        reference_partner_chosen=logps[2],
-        reference_partner_rejected=logps[3],
-    )
-    return torch.cat(logps[:2]), torch.cat(logps[2:])
+    require_same_shape(**logps)
+    chosen, rejected, reference_chosen, reference_rejected = logps.values()
+    return torch.cat([chosen, rejected]), torch.cat([reference_chosen, reference_rejected])

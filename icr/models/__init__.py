@@ -1,12 +1,8 @@
-"""Models, adapters and tokenizers: loading them, and which are in memory together.
+"""Models, adapters and tokenizers: loading them, and which are in memory together. Imported when it is asked for."""
 
-The names below are imported when they are first asked for: whoever reads a model's folder alone needs no torch.
-"""
-
-from __future__ import annotations
-
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from icr.lazy import lazily
 
 if TYPE_CHECKING:
     from icr.models.adapters import Lora, Quantisation
@@ -21,16 +17,11 @@ __all__ = [
     "Renderer",
 ]
 
-_FILES = {
-    "LoadedModel": "loading",
-    "Loader": "loading",
-    "Lora": "adapters",
-    "Quantisation": "adapters",
-    "Renderer": "rendering",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "icr.models.adapters": ["Lora", "Quantisation"],
+        "icr.models.loading": ["LoadedModel", "Loader"],
+        "icr.models.rendering": ["Renderer"],
+    },
+)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +23,9 @@ from icr.checks import require_either, require_number
 from icr.errors import ConfigError, ModelError, one_line
 from icr.models.folder import ADAPTER_WEIGHTS
 
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftConfig
+
 TRAINED = "default"
 """peft's name of the adapter that a model was loaded with or trains."""
 
@@ -32,7 +36,7 @@ class Quantisation:
 
     Attributes:
         type: `nf4`, whose levels suit normally distributed weights, or `fp4`.
-        double: whether the scales are quantised too (0.4 bits a weight less).
+        double: whether the scales are quantised too (0.4 bits per weight less).
         everything: whether frozen models without an adapter (reward pair, training reference) are loaded so as well.
 
     Raises:
@@ -102,7 +106,11 @@ class Lora:
         if names != "all-linear" and isinstance(names, str):
             names = [names]
         config = LoraConfig(
-            r=self.r, lora_alpha=self.alpha, target_modules=names, lora_dropout=0.0, task_type="CAUSAL_LM"
+            r=self.r,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # Only divided by `r`; need not be an integer.
+            target_modules=names,
+            lora_dropout=0.0,
+            task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -128,7 +136,7 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
     _inject(model, config, name, base, f"The adapter {path}")
     weights = {key.removeprefix("base_model.model."): value for key, value in weights.items()}
     try:
-        found = set_peft_model_state_dict(model, weights, adapter_name=name)
+        found: Any = set_peft_model_state_dict(model, weights, adapter_name=name)
     except RuntimeError as error:
         raise ModelError(f"The adapter {path} was made for another model than {base}: shapes differ.") from error
     missing = [key for key in found.missing_keys if f".{name}." in key and ".lora_" in key]
@@ -139,8 +147,13 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
 
 def shape_of(model: PreTrainedModel) -> tuple[int, float]:
     """Rank and scale of the adapter that `model` was loaded with."""
-    config = model.peft_config[TRAINED]
+    config = cast("LoraConfig", model.peft_config[TRAINED])
     return config.r, config.lora_alpha
+
+
+def is_quantised(model: PreTrainedModel) -> bool:
+    """Whether its weights are in 4 or 8 bits."""
+    return bool(vars(model).get("is_quantized"))
 
 
 def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:
@@ -149,7 +162,8 @@ def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:
     Raises:
         ModelError: it would compute with wrong weights.
     """
-    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    # Only newer versions of bitsandbytes have the switch, and the kernels behind it.
+    layers: list[Any] = [module for module in model.modules() if "support_avx512bf16_for_cpu" in vars(module)]
     for layer in layers if model.device.type == "cpu" else []:
         # It repacks weights for evaluation, with scales in bfloat16: what is scored and what is trained would differ.
         layer.support_avx512bf16_for_cpu = False
@@ -174,7 +188,7 @@ def switch(model: PreTrainedModel, *, on: bool) -> None:
 
 def record_base(model: PreTrainedModel, base: str) -> None:
     """Have the adapter name its model by a path that holds from every folder, and its modules in one order."""
-    config = model.peft_config[model.active_adapters()[0]]
+    config = cast("LoraConfig", model.peft_config[model.active_adapters()[0]])
     config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
     if isinstance(config.target_modules, (set, list)):
         config.target_modules = sorted(config.target_modules)
@@ -192,7 +206,8 @@ def merged(model: PreTrainedModel, path: str) -> PreTrainedModel:
         with warnings.catch_warnings():
             # Between peft and transformers: a renamed property, and a setting that peft puts right.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out is set to False")
-            return PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
+            whole: PreTrainedModel = PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
+            return whole
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The adapter {path} cannot be merged: {one_line(error)}") from error
 
@@ -207,7 +222,7 @@ def require(package: str, what: str) -> None:
         raise ConfigError(f"{what} needs {package}, which is not installed: pip install 'icr[quantisation]'.")
 
 
-def _inject(model: PreTrainedModel, config, name: str, base: str, where: str) -> None:
+def _inject(model: PreTrainedModel, config: PeftConfig, name: str, base: str, where: str) -> None:
     from peft.functional import cast_adapter_dtype
 
     try:

@@ -15,9 +15,11 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from icr.errors import ModelError, near_folder, one_line
+from icr.logps.family import stated
 from icr.models import adapters
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.models.memory import move
 from icr.models.rendering import Renderer
 
 
@@ -112,7 +114,7 @@ class Loader:
         """
         renderer = self.renderer(path)
         base = base_of(path)
-        model = self._weights(base or path, device, quantised=self.quantises(path))
+        model = self._weights(base or path, device, self._quantisation(path))
         if base:
             adapters.load_adapter(model, path)
         return self._ready(LoadedModel(model, renderer, path, base), device)
@@ -130,7 +132,7 @@ class Loader:
         base = base_of(path)
         if not self.adapter:
             start = self.load_merged(path, device) if base else self.load(path, device)
-            if getattr(start.model, "is_quantized", False):
+            if adapters.is_quantised(start.model):
                 raise ModelError(f"The weights of {path} are quantised and cannot be trained; choose adapter=lora.")
             return start
         if base:
@@ -140,7 +142,7 @@ class Loader:
                 raise ModelError(f"To go on with the adapter {path}, set its adapter.r={r} adapter.alpha={alpha:g}.")
             return start
         renderer = self.renderer(path)
-        model = self._weights(path, device, quantised=self.adapter.quantisation is not None)
+        model = self._weights(path, device, self.adapter.quantisation)
         self.adapter.add_to(model, path, seed)
         return self._ready(LoadedModel(model, renderer, path, path), device)
 
@@ -151,13 +153,12 @@ class Loader:
             ModelError: as `load`.
         """
         renderer = self.renderer(path)
-        model = adapters.merged(self._weights(base_of(path), device, quantised=False), path)
+        model = adapters.merged(self._weights(base_of(path) or path, device, None), path)
         return self._ready(LoadedModel(model, renderer, path), device)
 
     def quantises(self, path: str) -> bool:
         """Whether `load` makes 4-bit weights of the model at `path`, or of the one that the adapter there lies on."""
-        quantisation = self.adapter and self.adapter.quantisation
-        return bool(quantisation and (quantisation.everything or base_of(path)))
+        return self._quantisation(path) is not None
 
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
@@ -170,12 +171,18 @@ class Loader:
             )
         return self._ready(LoadedModel(model, renderer, path), "cpu")
 
-    def _weights(self, path: str, device: torch.device | str, *, quantised: bool) -> PreTrainedModel:
+    def _quantisation(self, path: str) -> adapters.Quantisation | None:
+        quantisation = self.adapter.quantisation if self.adapter else None
+        return quantisation if quantisation and (quantisation.everything or base_of(path)) else None
+
+    def _weights(
+        self, path: str, device: torch.device | str, quantisation: adapters.Quantisation | None
+    ) -> PreTrainedModel:
         dtype = torch_dtype(self.dtype)
         # Only what is quantised goes straight to the device: adapters are drawn on the CPU, alike for every device.
-        options = {}
-        if quantised:
-            options = {"quantization_config": self.adapter.quantisation.config(dtype), "device_map": {"": str(device)}}
+        options: dict[str, object] = {}
+        if quantisation:
+            options = {"quantization_config": quantisation.config(dtype), "device_map": {"": str(device)}}
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 path,
@@ -201,7 +208,8 @@ class Loader:
         for name, parameter in model.named_parameters():
             trains = parameter.requires_grad if loaded.base else parameter.is_floating_point()
             parameter.requires_grad = trains and not any(part in name for part in self.frozen)
-        model.to(device).eval()
+        move(model, device)
+        model.eval()
         return loaded
 
 
@@ -262,7 +270,8 @@ def check_same_vocabulary(policy: Renderer, reference: Renderer, policy_path: st
 def context_length(path: str, trust_remote_code: bool = False) -> int | None:
     """Most positions that the model at `path` takes, from its configuration; None where it states none."""
     config = AutoConfig.from_pretrained(base_of(path) or path, trust_remote_code=trust_remote_code)
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    positions: int | None = stated(config.get_text_config(), "max_position_embeddings")
+    return positions
 
 
 def _check_base(path: str, base: str) -> None:

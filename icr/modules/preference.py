@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,6 +19,7 @@ from icr import distributed
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
+from icr.losses import Objective
 from icr.modules.schedule import Schedule
 from icr.modules.token_logps import TokenLogps
 from icr.types import LossOutput, PolicyLogps
@@ -32,7 +35,7 @@ class PreferenceModule(LightningModule):
     def __init__(
         self,
         policy: PreTrainedModel,
-        objective,
+        objective: Objective,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         schedule: Schedule,
         shard: Callable[[TokenLogps, DeviceMesh], None] | None = None,
@@ -80,7 +83,8 @@ class PreferenceModule(LightningModule):
             if batch.mismatched is not None:
                 self._partners = self._partner_logps(batch.mismatched)
             policy = replace(policy, **self._partners["policy"])
-            reference = replace(reference, **self._partners["reference"])
+            if reference is not None:
+                reference = replace(reference, **self._partners["reference"])
         output = self.objective(policy, reference, batch.totals, all_reduce=distributed.all_reduce_sum)
         self._check_finite(output, batch)
         self._collect(output, policy, batch)
@@ -96,13 +100,14 @@ class PreferenceModule(LightningModule):
             self.log(name, value, prog_bar=name in ("loss", "rewards/accuracies"), logger=False)
         self._step_metrics.clear()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, data.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the weights that are not trained: a resumed training starts from the same ones.
 
         Not where weights are spread over devices: Lightning then reads back every weight that the module has.
@@ -112,7 +117,7 @@ class PreferenceModule(LightningModule):
             kept = self._trained()
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other weights.
 
         Raises:

@@ -96,7 +96,8 @@ def comparable(table: CandidateTable) -> np.ndarray:
     """Which prompts can give a pair at all: two usable responses or more, of unequal reward. Shape `[N]`, bool."""
     best = np.where(table.usable, table.rewards, -np.inf).max(axis=-1, initial=-np.inf)
     worst = np.where(table.usable, table.rewards, np.inf).min(axis=-1, initial=np.inf)
-    return best > worst
+    unequal: np.ndarray = best > worst
+    return unequal
 
 
 def best_and_worst(

@@ -181,7 +181,8 @@ def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None
     scores = table.rewards[:, None, :] - alphas[:, :, None] * table.lengths[:, None, :]
     chosen, rejected, pair = best_and_worst(scores, table.usable[:, None, :], upper_bound)
     lengths = [np.take_along_axis(table.lengths, index, axis=1) for index in (chosen, rejected)]
-    return np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
+    states: np.ndarray = np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
+    return states
 
 
 def _result(

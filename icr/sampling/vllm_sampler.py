@@ -44,9 +44,9 @@ class VLLMSampler(EngineSampler):
     """Devices that one copy of the model is cut over."""
     data_parallel_size: int = field(default=1, compare=False)
     """Copies of the model, each on devices of its own; prompts are dealt out to them."""
-    engine: dict = field(default_factory=dict)
+    engine: dict[str, object] = field(default_factory=dict)
     """More of vLLM's engine arguments, such as `{"gpu_memory_utilization": 0.8}`."""
-    env: dict = field(default_factory=dict, compare=False)
+    env: dict[str, object] = field(default_factory=dict, compare=False)
     """Environment variables of vLLM's processes."""
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ def test_what_is_no_finite_number(value):
 )
 def test_bounds(bounds, allowed, refused, message):
     require_number("x", allowed, **bounds)
-    with pytest.raises(ValueError, match="^x must be") as error:
+    with pytest.raises(ValueError, match=r"^x must be") as error:
         require_number("x", refused, **bounds)
     assert str(error.value) == message
 

@@ -109,12 +109,13 @@ def _trainer(cfg: DictConfig) -> TrainerSettings:
 
 
 def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
-    evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
-    if evaluation:
-        try:
-            make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
-        except ConfigError as error:
-            raise ConfigError(f"evaluation (n and sampling): {error}") from error
+    if "_target_" not in cfg.evaluation:
+        return None
+    evaluation: JudgedEvaluation = make(cfg, "evaluation")
+    try:
+        make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
+    except ConfigError as error:
+        raise ConfigError(f"evaluation (n and sampling): {error}") from error
     return evaluation
 
 

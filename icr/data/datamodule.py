@@ -51,17 +51,27 @@ class CrossLingualPairDataModule(LightningDataModule):
         mine = -(-self.global_batch_size // distributed.size())
         return -(-mine // self.micro_batch_size)
 
+    def micro_batches_before(self, step: int) -> int:
+        """Micro-batches of each process in the first `step` optimiser steps: all but the very last are full."""
+        return min(step * self.accumulate, len(self._planned()))
+
     def train_dataloader(self) -> DataLoader[PairBatch]:
         """Micro-batches from where Lightning's restored progress stands.
 
         Raises:
             RuntimeError: there is no trainer, or there are no pairs yet.
         """
-        if self.trainer is None or self.micro_batches is None:
-            raise RuntimeError("the data module needs its trainer, and set_pairs, before batches are asked for")
+        if self.trainer is None:
+            raise RuntimeError("the data module has no trainer yet")
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         done = progress.current.processed  # type: ignore[attr-defined]
-        return DataLoader(self.micro_batches, batch_size=None, sampler=FromPlace(len(self.micro_batches), done))
+        planned = self._planned()
+        return DataLoader(planned, batch_size=None, sampler=FromPlace(len(planned), done))
+
+    def _planned(self) -> PairMicroBatches:
+        if self.micro_batches is None:
+            raise RuntimeError("set_pairs comes before the training")
+        return self.micro_batches
 
 
 class PairMicroBatches(Dataset[PairBatch]):

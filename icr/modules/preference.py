@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from icr import distributed
+from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
@@ -103,8 +104,7 @@ class PreferenceModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, data.steps))
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self._data.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -118,7 +118,10 @@ class PreferenceModule(LightningModule):
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of other weights.
+        """Refuse a checkpoint of other weights, and count its progress in this run's micro-batches.
+
+        Checkpoints are saved between optimiser steps, and which pairs make up a step depends neither on the number of
+        processes nor on the size of micro-batches: a training goes on in as many as there are now.
 
         Raises:
             RunError: it has not what is trained here.
@@ -126,6 +129,15 @@ class PreferenceModule(LightningModule):
         weights = checkpoint.get("state_dict")
         if weights and (missing := self._trained() - weights.keys()):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
+        if "loops" in checkpoint:  # Not in one of the weights alone.
+            counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+            done = self._data.micro_batches_before(checkpoint["global_step"])
+            counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
+
+    @property
+    def _data(self) -> CrossLingualPairDataModule:
+        data: CrossLingualPairDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     def _trained(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

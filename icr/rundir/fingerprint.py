@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeAlias
 
 from icr.models.folder import base_of
@@ -50,6 +50,8 @@ def of_object(value: object) -> Json:
     """
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, (list, tuple)):
         return [of_object(item) for item in value]
     if isinstance(value, (set, frozenset)):

@@ -107,8 +107,9 @@ class RunDirectory:
 
         def make_all() -> list[PromptRow]:
             folder = self.work_folder(stage, f"{stage}.parts")
-            rows = distributed.on_rank0(lambda: _read_parts(table, folder))
-            left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in rows]
+            rows = _read_parts(table, folder) if distributed.rank() == 0 else {}
+            done = distributed.on_rank0(lambda: set(rows))
+            left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in done]
             first = len(prompts) - len(left)
             for start in range(0, len(left), at_a_time):
                 made = make(left[start : start + at_a_time])
@@ -116,7 +117,8 @@ class RunDirectory:
                     part = folder / f"{first + start:08d}.parquet"
                     atomic.replace(part, lambda temporary, made=made: table.write(temporary, made))
                     _add(rows, made)
-            return [row for prompt in prompts for row in rows.get((prompt.id, prompt.language), [])]
+            mine = prompts if distributed.rank() == 0 else []
+            return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
 
         found = self.rows(stage, table, make_all)
         self.remove(f"{stage}.parts")

@@ -24,7 +24,6 @@ from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rundir import RunDirectory
-from icr.rundir.fingerprint import Json
 from icr.training.likelihood_displacement import LikelihoodDisplacement
 from icr.training.regenerate_pairs import PairCallback
 from icr.training.strategies import Strategy
@@ -114,7 +113,9 @@ class Training:
             epochs=settings.epochs,
             max_steps=settings.max_steps,
         )
-        checkpoints = store.work_folder(f"{name}/model", f"{name}/checkpoints", self._cut())
+        # A folder that all ranks have written is not read by a single process, nor the other way round.
+        sharded = self.strategy.shards and distributed.size() > 1
+        checkpoints = store.work_folder(f"{name}/model", f"{name}/checkpoints", {"sharded checkpoints": sharded})
         callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(checkpoints)]
         trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:
@@ -130,12 +131,6 @@ class Training:
             _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
         trained.model.eval()
         return trained
-
-    def _cut(self) -> dict[str, Json]:
-        """How a training is cut up, which a checkpoint's progress is counted in."""
-        processes = distributed.size()
-        strategy = type(self.strategy).__name__ if processes > 1 else None
-        return {"processes": processes, "strategy": strategy, "micro_batch_size": self.settings.micro_batch_size}
 
     def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence[Logger]) -> Trainer:
         settings = self.settings

@@ -17,7 +17,7 @@ MISSING = "id missing in some language"
 
 @dataclass(frozen=True)
 class ParallelPrompts:
-    """One `<lang>.jsonl` a language; each line is `{"instruction": …, "instruction_id": …}`.
+    """One `<lang>.jsonl` per language; each line is `{"instruction": …, "instruction_id": …}`.
 
     The order is that of the English file, so that a smaller `prompts_per_language` is a subset of a larger one.
     """

@@ -141,7 +141,7 @@ class Choices:
 
     Attributes:
         pairs: the pairs; languages, then prompts, in the order in which they first appeared.
-        skipped: `skipped[language][reason]` is a count; every language has an entry. For a strategy of one pair a
+        skipped: `skipped[language][reason]` is a count; every language has an entry. For a strategy of one pair per
             prompt, a language's pairs and skips add up to its prompts.
         length_control: each language's `α_len` and curve.
     """

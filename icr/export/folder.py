@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from icr.errors import RunError
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 from icr.rundir.reader import open_run
 
 

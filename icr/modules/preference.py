@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from icr import distributed
+from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
+from icr.losses import Objective
 from icr.metrics import Metric
 from icr.modules.schedule import Schedule
 from icr.modules.token_logps import TokenLogps
@@ -34,7 +38,7 @@ class PreferenceModule(LightningModule):
     def __init__(
         self,
         policy: PreTrainedModel,
-        objective,
+        objective: Objective,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         schedule: Schedule,
         shard: Callable[[TokenLogps, DeviceMesh], None] | None = None,
@@ -82,7 +86,8 @@ class PreferenceModule(LightningModule):
             if batch.mismatched is not None:
                 self._partners = self._partner_logps(batch.mismatched)
             policy = replace(policy, **self._partners["policy"])
-            reference = replace(reference, **self._partners["reference"])
+            if reference is not None:
+                reference = replace(reference, **self._partners["reference"])
         output = self.objective(policy, reference, batch.totals, all_reduce=distributed.all_reduce_sum)
         self._check_finite(output, batch)
         self._collect(output, policy, reference, batch)
@@ -98,13 +103,13 @@ class PreferenceModule(LightningModule):
             self.log(name, value, prog_bar=name in (Metric.LOSS, Metric.REWARDS_ACCURACIES), logger=False)
         self._step_metrics.clear()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self._data.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the weights that are not trained: a resumed training starts from the same ones.
 
         Not where weights are spread over devices: Lightning then reads back every weight that the module has.
@@ -114,7 +119,7 @@ class PreferenceModule(LightningModule):
             kept = self._trained()
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other weights, and count its progress in this run's micro-batches.
 
         Checkpoints are saved between optimiser steps, and which pairs make up a step depends neither on the number of
@@ -126,9 +131,15 @@ class PreferenceModule(LightningModule):
         weights = checkpoint.get("state_dict")
         if weights and (missing := self._trained() - weights.keys()):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
-        counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        done = self.trainer.datamodule.micro_batches_before(checkpoint["global_step"])
-        counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
+        if "loops" in checkpoint:  # Not in one of the weights alone.
+            counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+            done = self._data.micro_batches_before(checkpoint["global_step"])
+            counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
+
+    @property
+    def _data(self) -> CrossLingualPairDataModule:
+        data: CrossLingualPairDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     def _trained(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

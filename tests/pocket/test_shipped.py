@@ -28,9 +28,9 @@ def settings():
 def test_shipped_models_have_the_figures_that_they_were_built_to(name):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
-    model = run.loader.load(str(folder(name)))
+    model = run.model.loader.load(str(folder(name)))
     prompts = run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts
-    rows = run.evaluation.judged(model, prompts, run.sampler, (run.seed, "evaluation"), lambda done: None)
+    rows = run.evaluation.judged(model, prompts, run.sampling, (run.seed, "evaluation"), lambda done: None)
     figures = metrics(rows)
     assert figures["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
     assert figures["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)

@@ -21,6 +21,7 @@ from icr.modules.scorer import ImplicitRewardModule
 from icr.progress import progress
 from icr.rounds import pairs
 from icr.rundir import fingerprint
+from icr.rundir.results import ModelResult
 from icr.rundir.store import RunDirectory
 from icr.rundir.tables import ResponseTable, Table
 from icr.training.regenerate_pairs import LONG_PART, PART, GivenPairs, PairCallback, RegeneratePairs
@@ -55,20 +56,20 @@ class Pipeline:
                 other = settings.loader.renderer(path)
                 check_same_vocabulary(self.renderer, other, settings.model_path, path)
 
-    def run(self) -> dict[str, dict]:
-        """Everything that is not done yet; returns the figures of each evaluated model by name."""
+    def run(self) -> list[ModelResult]:
+        """Everything that is not done yet; returns each evaluated model."""
         settings = self.settings
         regenerates = hasattr(settings.data, "prompts")
         prompts = self.prompts if regenerates else None
         models = {name: path for name, path in settings.stage.baselines.items() if settings.evaluation}
-        figures = {name: self._evaluate(name, path) for name, path in models.items()}
+        results = [ModelResult(name, "start", None, self._evaluate(name, path)) for name, path in models.items()]
         policies = [settings.model_path]
         for round in range(settings.iterations):
             policies.append(str(self._round(round, policies, prompts)))
             name = settings.stage.result.format(round=round)
             if settings.evaluation:
-                figures[name] = self._evaluate(name, policies[-1])
-        return figures
+                results.append(ModelResult(name, "round", round, self._evaluate(name, policies[-1])))
+        return results
 
     @functools.cached_property
     def prompts(self) -> PromptSet:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
+import math
 import os
 import sys
 import time
@@ -26,8 +26,11 @@ from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
+from icr.rundir.layout import Layout
+from icr.rundir.reader import open_run
+from icr.rundir.results import Summary
 from icr.rundir.store import RunDirectory, write_json
-from icr.rundir.summary import summarise, write_metrics
+from icr.rundir.summary import count_rounds, summarise, write_metrics
 from icr.tracking.wandb import CsvTracking, NoTracking
 
 log = logging.getLogger("icr.run")
@@ -65,19 +68,20 @@ def job(cfg: DictConfig) -> float | None:
     with launch.joined(settings.training.settings):
         _record(directory, cfg, settings)
         for name, control in composed.items():
-            _record(directory / "controls" / name, control, controls[name])
+            _record(Layout(directory).control(name).path, control, controls[name])
         if processes > 1:
             launch.start(directory, processes, settings.training.settings)
         else:
             run_with_controls(directory, settings, controls)
         if distributed.rank():
             return None
-    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+    run = open_run(directory)
     page = write_report(directory)
-    print_tables(summary, Console())
-    print(f"report   {page}\nmodels   {directory}/round_*/model\nall else {directory}")
-    result = settings.stage.result.format(round=settings.iterations - 1)
-    return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
+    print_tables(run.summary, Console())
+    print(f"report   {page}\nmodels   {run.layout.models}\nall else {directory}")
+    result = run.summary.model(settings.stage.result.format(round=settings.iterations - 1))
+    win_rate = result.figure("win_rate") if result else math.nan
+    return win_rate if math.isfinite(win_rate) else None
 
 
 def run_with_controls(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
@@ -87,16 +91,15 @@ def run_with_controls(directory: Path, settings: config.Settings, controls: Mapp
     summary = execute(settings, store, tracking)
     for name, control in controls.items():
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
-        folder = RunDirectory(directory / "controls" / name, control.compared)
+        folder = RunDirectory(Layout(directory).control(name).path, control.compared)
         result = execute(control, folder, CsvTracking(folder.path) if distributed.rank() == 0 else NoTracking())
-        label = name.replace("_", " ")
-        summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
+        summary = summary.with_control(name, result)
     if distributed.rank() == 0:
-        write_json(directory / "summary.json", summary)
+        write_json(Layout(directory).summary, summary.as_json())
         tracking.finish(summary)
 
 
-def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> dict:
+def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> Summary:
     """Run the pipeline in the run directory and return its summary."""
     started = time.perf_counter()
     if threads := settings.training.settings.threads:
@@ -104,11 +107,23 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> di
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
     pipeline = Pipeline(settings, store, tracking.loggers, launch.device_of(settings.training.settings))
-    figures = pipeline.run()
+    models = pipeline.run()
     accuracy = pipeline.reward_accuracy()
+    layout = Layout(store.path)
     if distributed.rank() == 0:
-        write_metrics(store)
-    summary = summarise(settings, store, figures, accuracy, pipeline.skipped())
+        write_metrics(layout)
+    summary = summarise(
+        stage=settings.stage.name,
+        seed=settings.seed,
+        iterations=settings.iterations,
+        languages=settings.languages,
+        reward_pair={"policy": settings.reward_pair.policy, "reference": settings.reward_pair.reference},
+        models=models,
+        reward_accuracy=accuracy,
+        skipped_prompts=pipeline.skipped(),
+        rounds=count_rounds(layout, range(settings.iterations)),
+        seconds=store.seconds,
+    )
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
 
@@ -117,7 +132,7 @@ def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None
     """Keep the configuration in the run directory, unless that holds a run with another."""
     RunDirectory(directory, settings.compared)
     if distributed.rank() == 0:
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        Layout(directory).config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
 
 def _check_world() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from icr import distributed
 from icr.errors import RunError
 from icr.rundir import fingerprint
+from icr.rundir.layout import FORMAT, check_format
 from icr.rundir.tables import Table
 
 Row = TypeVar("Row")
@@ -150,8 +151,9 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         settings = json.loads(json.dumps(settings, default=str))
         if not self._manifest_path.exists():
-            return {"settings": settings, "stages": {}}
+            return {"format": FORMAT, "settings": settings, "stages": {}}
         manifest = json.loads(self._manifest_path.read_text(encoding="utf-8"))
+        check_format(self._manifest_path, manifest)
         if manifest["stages"] and (changed := difference(manifest["settings"], settings)):
             listing = "\n  ".join(changed)
             raise RunError(

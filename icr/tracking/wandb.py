@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from icr.errors import ConfigError
+from icr.rundir.layout import Layout, round_folder
+from icr.rundir.results import Summary
 
 SAMPLES = 20
 """Rows a language in each round's table of samples."""
@@ -36,7 +37,7 @@ class CsvTracking:
         """Lightning loggers of one round's training."""
         return [CSVLogger(self.directory / round_name, name="metrics", flush_logs_every_n_steps=1)]
 
-    def finish(self, summary: dict[str, Any]) -> None:
+    def finish(self, summary: Summary) -> None:
         """Nothing is left to do."""
 
 
@@ -91,26 +92,24 @@ class WandbTracking:
         """Lightning loggers of one round's training."""
         return [*self._csv.loggers(round_name), RoundLogger(experiment=self.run, prefix=round_name)]
 
-    def finish(self, summary: dict[str, Any]) -> None:
+    def finish(self, summary: Summary) -> None:
         """Log the results, the counts and a table of samples a round, and close the run."""
         import wandb
 
         figures = {
-            f"{metric}/{model}/{language}": value
-            for model, metrics in summary["models"].items()
-            for metric, values in metrics.items()
+            f"{metric}/{model.label}/{language}": value
+            for model in summary.models
+            for metric, values in model.figures.items()
             for language, value in values.items()
         }
         self.run.summary.update(figures)
-        for entry in summary["rounds"]:
-            samples = self._samples(entry["round"])
-            self.run.log({f"round_{entry['round']}/samples": wandb.Table(dataframe=samples)})
+        for entry in summary.rounds:
+            samples = self._samples(entry.round)
+            self.run.log({f"{round_folder(entry.round)}/samples": wandb.Table(dataframe=samples)})
         self.run.finish()
 
     def _samples(self, round: int) -> pd.DataFrame:
-        folder = self.directory / f"round_{round}"
-        responses = pd.read_parquet(folder / "responses.parquet", columns=["id", "language", "k", "prompt", "text"])
-        rewards = pd.read_parquet(
-            folder / "rewards.parquet", columns=["id", "language", "k", "reward", "tokens", "usable"]
-        )
+        files = Layout(self.directory).round(round)
+        responses = pd.read_parquet(files.responses, columns=["id", "language", "k", "prompt", "text"])
+        rewards = pd.read_parquet(files.rewards, columns=["id", "language", "k", "reward", "tokens", "usable"])
         return responses.merge(rewards, on=["id", "language", "k"]).groupby("language").head(SAMPLES)

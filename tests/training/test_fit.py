@@ -12,7 +12,7 @@ import torch
 
 from icr.errors import RunError
 from icr.models.loading import Loader
-from icr.rundir.store import RunDirectory
+from icr.rundir.layout import Layout
 from icr.rundir.summary import write_metrics
 from icr.training.fit import TrainerSettings, _check_weights, _last_checkpoint
 from tests.e2e import tiny
@@ -61,8 +61,7 @@ def log(folder: Path, version: int, steps: list[int], loss: float) -> None:
 
 
 def test_metrics_are_of_the_last_attempt_at_each_step(tmp_path: Path):
-    store = RunDirectory(tmp_path, {})
-    write_metrics(store)
+    write_metrics(Layout(tmp_path))
     assert not (tmp_path / "metrics.csv").exists()
     log(tmp_path / "round_0", 2, [1, 2, 3], 0.5)
     log(tmp_path / "round_0", 10, [3, 4], 0.25)
@@ -72,7 +71,7 @@ def test_metrics_are_of_the_last_attempt_at_each_step(tmp_path: Path):
     begun = tmp_path / "round_0/metrics/version_11/metrics.csv"
     begun.parent.mkdir()
     begun.touch()
-    write_metrics(store)
+    write_metrics(Layout(tmp_path))
     metrics = pd.read_csv(tmp_path / "metrics.csv")
     assert list(zip(metrics["round"], metrics.step, metrics.loss, strict=True)) == [
         (0, 1, 0.5),

@@ -26,9 +26,7 @@ from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.rundir.layout import Layout
-from icr.rundir.reader import open_run
-from icr.rundir.results import Summary
+from icr.rundir import Layout, Summary, open_run
 from icr.rundir.store import RunDirectory, write_json
 from icr.rundir.summary import count_rounds, summarise, write_metrics
 from icr.tracking.wandb import CsvTracking, NoTracking

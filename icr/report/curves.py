@@ -50,7 +50,7 @@ def length_control(curves: Mapping[str, LengthCurve], number: int) -> str:
         axes.set_visible(False)
     unit = next(iter(curves.values())).get("unit", "tokens")
     figure.supylabel(f"mean length, {unit}", color=MUTED, fontsize=9.5)
-    figure.supxlabel(f"α, nats a {unit.rstrip('s')}", color=MUTED, fontsize=9.5)
+    figure.supxlabel(f"α, nats per {unit.rstrip('s')}", color=MUTED, fontsize=9.5)
     return inline(figure, f"length{number}", f"Mean length of chosen and rejected against alpha, round {number}")
 
 
@@ -79,7 +79,7 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     """Loss, preference loss, NLL, margins, accuracies and log-probs over the optimiser steps of all rounds, end to end.
 
     Args:
-        metrics: `metrics.csv`: `round`, `step` and a column a metric, NaN where it was not logged.
+        metrics: `metrics.csv`: `round`, `step` and a column per metric, NaN where it was not logged.
     """
     panels = {title: own for title, names in PANELS.items() if (own := [n for n in names if _logged(metrics, n)])}
     if not panels:

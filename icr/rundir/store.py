@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from icr import distributed
 from icr.errors import RunError
 from icr.rundir import fingerprint
+from icr.rundir.files import without_nan
 from icr.rundir.layout import FORMAT, check_format
 from icr.rundir.tables import Table
 
@@ -91,9 +92,9 @@ class RunDirectory:
         return rows
 
     def json(self, stage: str, inputs: dict[str, Any], make: Callable[[], Any]) -> Any:
-        """The document `<stage>.json`: read if complete, else made and written."""
+        """The document `<stage>.json`: read if complete, else made and written, with null for NaN."""
         path = self.path / f"{stage}.json"
-        self._once(stage, f"{stage}.json", inputs, make, write_json)
+        self._once(stage, f"{stage}.json", inputs, lambda: without_nan(make()), write_json)
         return json.loads(path.read_text(encoding="utf-8"))
 
     def folder(self, stage: str, inputs: dict[str, Any], make: Callable[[], Saveable]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pandas as pd
 import pytest
 
 from icr.errors import RunError
-from icr.rundir import Layout, PairTable, count_rounds, open_run
+from icr.rewards import NoLengthControl
+from icr.rundir import Layout, PairTable, RunDirectory, count_rounds, open_run
 from icr.rundir.layout import FORMAT, round_stages
 from icr.types import PreferencePair
 from tests.report.fake_run import LANGUAGES, write_fake_run
@@ -103,6 +105,15 @@ def test_tables_are_cut_down_to_what_is_asked_for(full):
     assert {"reward", "policy_logp"} <= set(run.table(1, "rewards"))
     assert run.table(2, "pairs") is None
     assert run.evaluation("M7") is None
+
+
+def test_documents_hold_null_for_what_could_not_be_measured(copy):
+    curve = NoLengthControl()([[]])
+    assert math.isnan(curve.bias_before)
+    read = RunDirectory(copy.path, {}).json(round_stages(0).length_control, {}, lambda: {"sw": curve.as_dict()})
+    assert "NaN" not in copy.round(0).length_control.read_text()
+    assert open_run(copy.path).length_control[0] == read
+    assert (read["sw"]["bias_before"], read["sw"]["chosen_length"], read["sw"]["alpha"]) == (None, [None], 0.0)
 
 
 def test_directories_of_an_earlier_version_are_refused(copy):

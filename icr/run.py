@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 import torch
@@ -19,17 +18,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from icr import config, distributed
+from icr import config, distributed, rundir
 from icr.cli import quiet, report, run_app
 from icr.errors import ConfigError, ICRError, Reported
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.rundir import Layout, Summary, open_run
-from icr.rundir.store import RunDirectory, write_json
+from icr.rundir import Layout, Summary, atomic, open_run
 from icr.rundir.summary import count_rounds, summarise, write_metrics
-from icr.tracking.wandb import CsvTracking, NoTracking
+from icr.tracking import CsvTracking, NoTracking, Tracker
 
 log = logging.getLogger("icr.run")
 
@@ -58,19 +56,20 @@ def job(cfg: DictConfig) -> float | None:
         composed = {name: _control(overrides) for name, overrides in settings.controls.items()}
         controls = {name: config.build(control) for name, control in composed.items()}
         processes = launch.processes(settings.training)
-        _check_world()
+        _check_launcher()
     except ConfigError:
         with contextlib.suppress(OSError):
             directory.rmdir()  # Hydra's, and still empty: nothing has been run.
         raise
-    with launch.joined(settings.training.settings):
-        _record(directory, cfg, settings)
-        for name, control in composed.items():
-            _record(Layout(directory).control(name).path, control, controls[name])
+    with launch.joined(settings.trainer):
+        with rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext():
+            pipelines = prepared(directory, settings, controls)
+            for pipeline, chosen in zip(pipelines.values(), [cfg, *composed.values()], strict=True):
+                _record(pipeline.directory, chosen)
+            if processes == 1:
+                run_with_controls(directory, pipelines)
         if processes > 1:
-            launch.start(directory, processes, settings.training.settings)
-        else:
-            run_with_controls(directory, settings, controls)
+            launch.start(directory, processes, settings.trainer)
         if distributed.rank():
             return None
     run = open_run(directory)
@@ -82,30 +81,44 @@ def job(cfg: DictConfig) -> float | None:
     return win_rate if math.isfinite(win_rate) else None
 
 
-def run_with_controls(directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]) -> None:
-    """The run and its controls, to `summary.json`. In a world of several processes, all of them call this."""
-    store = RunDirectory(directory, settings.compared)
-    tracking = settings.tracking(directory) if distributed.rank() == 0 else NoTracking()
-    summary = execute(settings, store, tracking)
-    for name, control in controls.items():
+def prepared(
+    directory: Path, settings: config.Settings, controls: Mapping[str, config.Settings]
+) -> dict[str, Pipeline]:
+    """The run (under `""`) and its controls by name, each with its directory opened: no weights are loaded yet.
+
+    Raises:
+        ICRError: models, data or a directory cannot be used.
+    """
+    folders = {"": directory} | {name: Layout(directory).control(name).path for name in controls}
+    device = launch.device_of(settings.trainer)
+    return {name: Pipeline(({"": settings} | controls)[name], folder, device) for name, folder in folders.items()}
+
+
+def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> None:
+    """The run and its controls, to `summary.json`. In a run of several processes, all of them call this."""
+    settings = pipelines[""].settings
+    tracking = settings.logger(directory) if distributed.rank() == 0 else NoTracking()
+    summary = execute(pipelines[""], tracking)
+    for name, pipeline in pipelines.items():
+        if not name:
+            continue
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
-        folder = RunDirectory(Layout(directory).control(name).path, control.compared)
-        result = execute(control, folder, CsvTracking(folder.path) if distributed.rank() == 0 else NoTracking())
-        summary = summary.with_control(name, result)
+        own = CsvTracking(pipeline.directory) if distributed.rank() == 0 else NoTracking()
+        summary = summary.with_control(name, execute(pipeline, own))
     if distributed.rank() == 0:
-        write_json(Layout(directory).summary, summary.as_json())
+        atomic.replace(Layout(directory).summary, lambda path: atomic.write_json(path, summary.as_json()))
         tracking.finish(summary)
 
 
-def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> Summary:
-    """Run the pipeline in the run directory and return its summary."""
+def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
+    """Run the pipeline and return its summary."""
     started = time.perf_counter()
-    if threads := settings.training.settings.threads:
+    settings, store = pipeline.settings, pipeline.store
+    if threads := settings.trainer.threads:
         torch.set_num_threads(threads)
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    pipeline = Pipeline(settings, store, tracking.loggers, launch.device_of(settings.training.settings))
-    models = pipeline.run()
+    models = pipeline.run(tracking.loggers)
     accuracy = pipeline.reward_accuracy()
     layout = Layout(store.path)
     if distributed.rank() == 0:
@@ -114,11 +127,11 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> Su
         stage=settings.stage.name,
         seed=settings.seed,
         iterations=settings.iterations,
-        languages=settings.languages,
+        languages=settings.langs.codes,
         reward_pair={"policy": settings.reward_pair.policy, "reference": settings.reward_pair.reference},
         models=models,
         reward_accuracy=accuracy,
-        skipped_prompts=pipeline.skipped(),
+        skipped_prompts=pipeline.skipped,
         rounds=count_rounds(layout, range(settings.iterations)),
         seconds=store.seconds,
     )
@@ -126,14 +139,13 @@ def execute(settings: config.Settings, store: RunDirectory, tracking: Any) -> Su
     return summary
 
 
-def _record(directory: Path, cfg: DictConfig, settings: config.Settings) -> None:
-    """Keep the configuration in the run directory, unless that holds a run with another."""
-    RunDirectory(directory, settings.compared)
+def _record(directory: Path, cfg: DictConfig) -> None:
+    """Keep the configuration in the run directory."""
     if distributed.rank() == 0:
         Layout(directory).config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
 
-def _check_world() -> None:
+def _check_launcher() -> None:
     """Several processes that run this command have to mean one run."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if not (found := launch.environment()) or (sweeping and not launch.by_torchrun(found)):

@@ -211,8 +211,19 @@ class Preference:
     rejected: str
 
 
-class PromptSource(Protocol):
-    """Where prompts come from. Config group `data`."""
+class DataSource(Protocol):
+    """Where a run's data come from. Config group `data`.
+
+    Attributes:
+        provides: `"prompts"`, `"demonstrations"` or `"preferences"`: which of the protocols below it is.
+    """
+
+    @property
+    def provides(self) -> str: ...
+
+
+class PromptSource(DataSource, Protocol):
+    """Where prompts come from."""
 
     def prompts(self, languages: Sequence[str], split: str) -> PromptSet: ...
 

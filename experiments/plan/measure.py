@@ -108,8 +108,8 @@ def settings_of(folder: Path, overrides: Sequence[str]) -> config.Settings:
 
 def planned(settings: config.Settings) -> dict[str, float]:
     """Bytes a phase, by the plan."""
-    paths = settings.model_path, settings.reward_pair.reference
-    pair = [architecture(path, None, settings.loader) for path in paths]
+    paths = settings.model.path, settings.reward_pair.reference
+    pair = [architecture(path, None, settings.model.loader) for path in paths]
     memory = MemoryPlan(settings, setup_of(settings, "cpu"), *pair, PROMPT, PROMPT)
     phases = {name: phase.total for name, phase in memory.phases().items()}
     # One process measures the training with the reference log-probs that it begins with.
@@ -125,18 +125,18 @@ def sampling(settings: config.Settings, folder: Path) -> Callable[[], object]:
     policy = _start(settings)
     text = "x" * (PROMPT - len(policy.renderer.prompt_ids("")))
     prompts = [Prompt(str(i), "en", text, text) for i in range(8)]
-    return lambda: settings.sampler.sample(policy, prompts, (0,))
+    return lambda: settings.sampling.sample(policy, prompts, (0,))
 
 
 def scoring(settings: config.Settings, folder: Path) -> Callable[[], object]:
     """K responses to each of eight prompts, with the policy beside the reward pair."""
     policy = _start(settings)
-    paths = settings.model_path, settings.reward_pair.reference
-    models = residency.reward_pair(settings.loader, paths, policy, "cpu", one_at_a_time=False)
+    paths = settings.model.path, settings.reward_pair.reference
+    models = residency.reward_pair(settings.model.loader, paths, policy, "cpu", one_at_a_time=False)
     for model in models:
         if isinstance(model, PreTrainedModel):
             _touch(model)
-    scorer = ImplicitRewardModule(*models, tokens_per_batch=settings.scoring_tokens)
+    scorer = ImplicitRewardModule(*models, tokens_per_batch=settings.scoring.tokens_per_batch)
     sequences = [([i] * PROMPT, [k] * RESPONSE) for i in range(8) for k in range(K)]
     return lambda: (policy, scorer.predict_step(sequences))
 
@@ -158,8 +158,8 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
         name="round_0",
         policy=loaded,
         training_reference=None,
-        loader=settings.loader,
-        tokens_per_batch=settings.scoring_tokens,
+        loader=settings.model.loader,
+        tokens_per_batch=settings.scoring.tokens_per_batch,
         seed=(0,),
         make=lambda renderer: pairs,
         context=None,
@@ -168,7 +168,7 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
 
 
 def _start(settings: config.Settings):
-    policy = settings.loader.load_for_training(settings.model_path, 0)
+    policy = settings.model.loader.load_for_training(settings.model.path, 0)
     _page_out()
     _touch(policy.model)
     return policy

@@ -34,6 +34,18 @@ def make(cfg: DictConfig, key: str) -> Any:
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
+def optional(cfg: DictConfig, key: str) -> Any:
+    """The same where the chosen option names a class; None where it does not, as `none` does.
+
+    Raises:
+        ConfigError: as `make`; or there are settings of nothing.
+    """
+    if "_target_" in OmegaConf.select(cfg, key):
+        return make(cfg, key)
+    check(key, OmegaConf.to_container(OmegaConf.select(cfg, key)), {})
+    return None
+
+
 def typed(kind: type, key: str, values: Mapping[str, Any]) -> Any:
     """A dataclass from plain values, with types checked."""
     check(key, values, signature(kind))

@@ -1,52 +1,157 @@
-"""A whole run, checked: what the rest of the project takes for the configuration."""
+"""A whole run, checked and typed: the fields are the groups and keys of `conf/config.yaml`.
+
+A field that changes no number of a run says `compare=False` where it is declared, here or in the class of its group: a
+run directory may be reopened with another value of it. Every other one is in the key of some stage (`icr.keys`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from icr.models.loading import Loader
+import torch
+from torch.optim import Optimizer
+
+from icr.config.languages import language_names
+from icr.data.reward_prompts import RewardPrompt
+from icr.evaluation import JudgedEvaluation
+from icr.losses import Objective
+from icr.models import Loader, Lora
+from icr.modules import Schedule
 from icr.rewards import LengthPenalty, Pairing
-from icr.rounds.gates import Gate
-from icr.rounds.reward_pair import RewardPair
-from icr.training.fit import Training
+from icr.rounds import Gate, Reward, RewardPair, Stage
+from icr.sampling import Sampler
+from icr.tracking import Tracker
+from icr.training import Strategy, TrainerSettings, Training
+from icr.types import DataSource
+
+TRAINING_REFERENCES = ("round_start", "policy", "reference")
+SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
-class StageSettings:
-    """What is trained: config group `stage`."""
+class Languages:
+    """Which languages take part. Config group `langs`.
 
-    name: str
-    split: str
-    result: str
-    baselines: Mapping[str, str]
+    Raises:
+        ConfigError: a code is unknown or comes twice, or there is none.
+    """
+
+    codes: list[str]
+    """ISO 639-1, in the order of tables."""
+    names: Mapping[str, str]
+    """English names of codes that are not known here, or other names of those that are."""
+
+    def __post_init__(self) -> None:
+        language_names(self.codes, self.names)
+
+    @property
+    def english(self) -> dict[str, str]:
+        """English name of each code."""
+        return language_names(self.codes, self.names)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The model to start from, and how models are loaded. Config group `model`."""
+
+    path: str
+    """`π_0`: a folder or a hub name."""
+    reference: str
+    """`π_I`, for which `reward_pair.reference` stands."""
+    shape: dict | None = field(compare=False)
+    """Its configuration, by transformers' names, for plans where it is not on this machine."""
+    from_scratch: bool
+    """Whether training starts from random weights of its configuration."""
+    loader: Loader
+    """How this and every other model of the run is loaded."""
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """The optimiser of each round. Config group `optim`.
+
+    Raises:
+        ValueError: `lr` is not above 0.
+    """
+
+    optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer]
+    """Makes it, given what is trained."""
+    lr: float
+    """Peak learning rate."""
+    schedule: str
+    """`constant`, `linear` or `cosine`."""
+    warmup_ratio: float
+    """Share of the steps that warms up linearly."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"lr must be above 0, got {self.lr!r}")
+        Schedule(self.schedule, self.warmup_ratio)
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """How log-probs are computed outside of training. Config group `scoring`."""
+
+    tokens_per_batch: int = field(compare=False)
+    """Padded tokens of one pass."""
+
+    def __post_init__(self) -> None:
+        if self.tokens_per_batch < 1:
+            raise ValueError(f"tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where a run leaves what it makes. Config group `run`."""
+
+    dir: str = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole run, checked. The fields are the groups and keys of `conf/config.yaml`."""
+    """A whole run, checked. Each field is the group or key of `conf/config.yaml` that has its name."""
 
-    stage: StageSettings
-    languages: Mapping[str, str]
-    iterations: int
-    seed: int
-    model_path: str
-    from_scratch: bool
-    loader: Loader
+    stage: Stage
+    langs: Languages
+    model: ModelSettings
+    adapter: Lora | None
     reward_pair: RewardPair
-    training_reference: str
-    data: Any
-    sampler: Any
-    reward: Any
-    reward_prompt: Any
+    reward: Reward
+    reward_prompt: RewardPrompt
     length_control: LengthPenalty
     gate: Gate | None
     pairing: Pairing
-    training: Training
-    evaluation: Any
-    scoring_tokens: int
-    controls: Mapping[str, list[str]]
-    tracking: Callable[[Path], Any]
-    compared: dict[str, Any]
+    loss: Objective
+    optim: OptimSettings
+    sampling: Sampler
+    scoring: ScoringSettings
+    trainer: TrainerSettings
+    strategy: Strategy = field(compare=False)
+    evaluation: JudgedEvaluation | None
+    data: DataSource
+    training_reference: str
+    seed: int
+    iterations: int = field(compare=False)
+    controls: Mapping[str, list[str]] = field(compare=False)
+    logger: Callable[[Path], Tracker] = field(compare=False)
+    run: RunSettings = field(compare=False)
+
+    @property
+    def samples(self) -> bool:
+        """Whether rounds sample responses to prompts; else they train on pairs that are given."""
+        return self.data.provides == "prompts"
+
+    @property
+    def scores(self) -> bool:
+        """Whether the reward pair scores what is sampled."""
+        return self.samples and self.reward.needs_reward_pair
+
+    @cached_property
+    def training(self) -> Training:
+        """What stays the same in every round's training."""
+        schedule = Schedule(self.optim.schedule, self.optim.warmup_ratio)
+        return Training(self.loss, self.optim.optimizer, schedule, self.trainer, self.strategy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
@@ -14,9 +15,10 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "float": ("a number", lambda value: isinstance(value, Real) and not isinstance(value, bool)),
     "str": ("a text", lambda value: isinstance(value, str)),
-    "list": ("a list, as in [a,b]", lambda value: isinstance(value, list)),
-    "tuple[str, ...]": ("a list, as in [a,b]", lambda value: isinstance(value, list)),
-    "dict": ("a group of settings", lambda value: isinstance(value, Mapping)),
+    **dict.fromkeys(
+        ("list", "tuple", "Sequence"), ("a list, as in [a,b]", lambda value: isinstance(value, (list, tuple)))
+    ),
+    **dict.fromkeys(("dict", "Mapping"), ("a group of settings", lambda value: isinstance(value, Mapping))),
     "None": ("null", lambda value: value is None),
 }
 """Annotations that are checked: what to call them, and the check. Of anything else the class itself must judge."""
@@ -55,7 +57,11 @@ def check(key: str, values: Mapping[str, Any], expected: Mapping[str, str] | Non
             raise ConfigError(f"{prefix}{name} must be {wanted}, got {value!r}.")
 
 
-def _annotation(annotation: Any) -> str:
+def _annotation(annotation: object) -> str:
+    """The annotation as text, without what is between brackets."""
     if annotation is inspect.Parameter.empty:
         return ""
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    while (bare := re.sub(r"\[[^\[\]]*\]", "", text)) != text:
+        text = bare
+    return text

@@ -3,7 +3,7 @@
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.data.files import DemonstrationFile, PreferenceFile
 from icr.data.prompts import ParallelPrompts
-from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt, TranslatePrompt
+from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt, RewardPrompt, TranslatePrompt
 
 __all__ = [
     "CrossLingualPairDataModule",
@@ -12,5 +12,6 @@ __all__ = [
     "MultilingualPrompt",
     "ParallelPrompts",
     "PreferenceFile",
+    "RewardPrompt",
     "TranslatePrompt",
 ]

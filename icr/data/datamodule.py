@@ -50,6 +50,10 @@ class CrossLingualPairDataModule(LightningDataModule):
         mine = -(-self.global_batch_size // distributed.size())
         return -(-mine // self.micro_batch_size)
 
+    def micro_batches_before(self, step: int) -> int:
+        """Micro-batches of each process in the first `step` optimiser steps: all but the very last are full."""
+        return min(step * self.accumulate, len(self.micro_batches))
+
     def train_dataloader(self) -> DataLoader:
         """Micro-batches from where Lightning's restored progress stands."""
         done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed

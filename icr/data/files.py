@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import DataError
@@ -14,6 +15,8 @@ from icr.types import Demonstration, Preference
 @dataclass(frozen=True)
 class DemonstrationFile:
     """Lines of `{"prompt": …, "response": …, "language": …}`, for `stage=sft`."""
+
+    provides: ClassVar = "demonstrations"
 
     file: str
     """Path of the JSON-lines file."""
@@ -30,6 +33,8 @@ class DemonstrationFile:
 @dataclass(frozen=True)
 class PreferenceFile:
     """Lines of `{"prompt": …, "chosen": …, "rejected": …, "language": …}`, for `stage=english_dpo`."""
+
+    provides: ClassVar = "preferences"
 
     file: str
     """Path of the JSON-lines file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import ConfigError, DataError, near_folder
@@ -19,6 +20,8 @@ class ParallelPrompts:
 
     The order is that of the English file, so that a smaller `prompts_per_language` is a subset of a larger one.
     """
+
+    provides: ClassVar = "prompts"
 
     dir: str
     """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""

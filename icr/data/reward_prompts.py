@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response, Translator
 
 Prompts = Mapping[tuple[str, str], Prompt]
 Sequences = list[tuple[list[int], list[int]]]
+
+
+class RewardPrompt(Protocol):
+    """Under which text a response is scored, and as which tokens.
+
+    Attributes:
+        name: of the reward prompt in tables.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def text(self, prompt: Prompt) -> str:
+        """What the response is scored under."""
+
+    def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+        """`(prompt_ids, response_ids)` to score, one per response."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup, setup_of
 from icr.doctor.show import show_findings, show_plan, verdict
 from icr.errors import ICRError, ModelError
-from icr.rundir.store import write_json
+from icr.rundir.atomic import write_json
 
 PARTS = ("check", "plan")
 
@@ -54,7 +54,7 @@ def job(cfg: DictConfig) -> int:
         if doctor.only == "plan":
             _stand_in(cfg.data)
     settings = config.build(cfg)
-    setup = setup_of(settings, "cpu" if settings.training.settings.accelerator == "cpu" else "cuda")
+    setup = setup_of(settings, "cpu" if settings.trainer.accelerator == "cpu" else "cuda")
     console = Console()
     results: dict = {}
     with Console(stderr=True).status("") as status:
@@ -95,14 +95,14 @@ def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> 
     Raises:
         ModelError: the model is neither on this machine nor described.
     """
-    shape = settings.compared["model"]["shape"]
-    policy = architecture(settings.model_path, shape, settings.loader)
+    shape = settings.model.shape
+    policy = architecture(settings.model.path, shape, settings.model.loader)
     try:
-        reference = architecture(settings.reward_pair.reference, shape, settings.loader)
+        reference = architecture(settings.reward_pair.reference, shape, settings.model.loader)
     except ModelError:
         reference = replace(policy, path=settings.reward_pair.reference, base=None)
     try:
-        renderer = settings.loader.renderer(settings.model_path)
+        renderer = settings.model.loader.renderer(settings.model.path)
     except ModelError:
         if policy.local:
             raise

@@ -13,8 +13,8 @@ from icr.doctor.plan.architecture import Architecture
 from icr.doctor.plan.rehearsal import Rehearsal
 from icr.errors import ConfigError
 from icr.models.memory import checkpoint_activations
+from icr.rounds.regenerate import PART
 from icr.training.fit import TrainerSettings
-from icr.training.regenerate_pairs import PART
 
 TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -39,22 +39,22 @@ class Setup:
     @property
     def samples(self) -> bool:
         """Whether a round samples responses."""
-        return hasattr(self.settings.data, "prompts") and self.settings.stage.name != "sft"
+        return self.settings.samples
 
     @property
     def scores(self) -> bool:
         """Whether a round scores them with the reward pair."""
-        return self.samples and not hasattr(self.settings.reward, "judge")
+        return self.settings.scores
 
     @property
     def engine(self) -> bool:
         """Whether sampling is done outside of this process."""
-        return not hasattr(self.settings.sampler, "tokens_per_batch")
+        return not hasattr(self.settings.sampling, "tokens_per_batch")
 
     @property
     def part(self) -> int:
         """Prompts sampled at a time, at most."""
-        return getattr(self.settings.sampler, "prompts_per_part", PART)
+        return getattr(self.settings.sampling, "prompts_per_part", PART)
 
     @property
     def device(self) -> str:
@@ -79,7 +79,7 @@ class Setup:
     @property
     def _zero(self) -> int:
         """Stage of DeepSpeed's ZeRO; 0 without it."""
-        return self.settings.training.strategy.stage if self.strategy == "DeepSpeed" else 0
+        return self.settings.strategy.stage if self.strategy == "DeepSpeed" else 0
 
     @property
     def one_at_a_time(self) -> bool:
@@ -89,7 +89,7 @@ class Setup:
     @property
     def adapter(self) -> Any:
         """The adapter that is trained; None trains all weights."""
-        return self.settings.loader.adapter
+        return self.settings.model.loader.adapter
 
     @property
     def quantisation(self) -> bool | None:
@@ -107,29 +107,29 @@ class Setup:
     def foreach(self) -> bool:
         """Whether the optimiser works on all parameters at once, with a copy of them: torch's own, on a GPU."""
         parameter = torch.nn.Parameter(torch.zeros(1))
-        made = self.settings.training.optimizer([parameter])
+        made = self.settings.optim.optimizer([parameter])
         own = type(made).__module__.startswith("torch.optim")
         return self.accelerator == "cuda" and own and not made.defaults.get("fused")
 
     @property
     def checkpointing(self) -> bool:
         """Whether activations are computed again in the backward pass."""
-        return self.settings.training.settings.gradient_checkpointing
+        return self.settings.trainer.gradient_checkpointing
 
     @property
     def policy_dtype(self) -> torch.dtype:
         """Of the weights that are trained."""
-        return TRUE.get(self.settings.training.settings.precision, self.loader_dtype)
+        return TRUE.get(self.settings.trainer.precision, self.loader_dtype)
 
     @property
     def loader_dtype(self) -> torch.dtype:
         """Of weights as they are loaded."""
-        return getattr(torch, self.settings.loader.dtype)
+        return getattr(torch, self.settings.model.loader.dtype)
 
     @property
     def training_dtype(self) -> torch.dtype:
         """In which training multiplies."""
-        return MIXED.get(self.settings.training.settings.precision, self.policy_dtype)
+        return MIXED.get(self.settings.trainer.precision, self.policy_dtype)
 
     def accumulates(self, settings: TrainerSettings) -> bool:
         """Whether a device goes through several micro-batches a step."""
@@ -140,17 +140,17 @@ class Setup:
         return Rehearsal(
             model.config,
             self.policy_dtype if trains else self.loader_dtype,
-            self.settings.loader.attn_implementation,
+            self.settings.model.loader.attn_implementation,
             self.accelerator,
             prepare=self._for_training if trains else _frozen,
-            autocast=MIXED.get(self.settings.training.settings.precision) if trains else None,
+            autocast=MIXED.get(self.settings.trainer.precision) if trains else None,
         )
 
     def _for_training(self, model: PreTrainedModel) -> PreTrainedModel:
         if self.adapter:
-            self.adapter.add_to(model, self.settings.model_path, 0)
+            self.adapter.add_to(model, self.settings.model.path, 0)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad &= not any(part in name for part in self.settings.loader.frozen)
+            parameter.requires_grad &= not any(part in name for part in self.settings.model.loader.frozen)
         if self.checkpointing:
             checkpoint_activations(model)
         return model
@@ -162,7 +162,7 @@ def setup_of(settings: Settings, accelerator: str) -> Setup:
     Raises:
         ConfigError: there are as many as the machine has (`auto`), and it has none.
     """
-    trainer = settings.training.settings
+    trainer = settings.trainer
     devices = _count(str(trainer.devices)) * getattr(trainer, "num_nodes", 1)
     strategy = type(getattr(settings.training, "strategy", None)).__name__ if devices > 1 else "single"
     return Setup(devices, strategy, accelerator, settings)

@@ -33,6 +33,8 @@ STAGES = {
     "english_dpo": "trained on preference pairs in English",
     "sft": "trained on demonstrations",
 }
+STAGE_CLASSES = {"EnglishDPO": "english_dpo", "SFT": "sft"}
+"""Which of these a configuration names; a run that is not finished has no summary that does."""
 
 LOADING = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -103,7 +105,7 @@ def _settings(run: FinishedRun) -> Iterator[tuple[str, str]]:
 
 
 def _stage(run: FinishedRun) -> str:
-    return run.config.get("stage", {}).get("name", "icr")
+    return run.summary.stage or STAGE_CLASSES.get(_class(run.config.get("stage", {})), "icr")
 
 
 def _class(node: dict[str, Any]) -> str:

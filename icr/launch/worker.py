@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-from icr import config
+from icr import config, distributed, rundir
 from icr.cli import quiet
 from icr.config.messages import system_error
 from icr.errors import ICRError, RunError
 from icr.launch import processes as launch
-from icr.run import run_with_controls
+from icr.run import prepared, run_with_controls
 from icr.rundir import Layout
 
 
@@ -24,8 +25,11 @@ def work(directory: Path) -> None:
     cfg = OmegaConf.load(layout.config)
     settings = config.build(cfg)
     controls = {name: config.build(OmegaConf.load(layout.control(name).config)) for name in cfg.controls}
-    with launch.joined(settings.training.settings):
-        run_with_controls(directory, settings, controls)
+    with (
+        launch.joined(settings.trainer),
+        rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext(),
+    ):
+        run_with_controls(directory, prepared(directory, settings, controls))
 
 
 def main() -> int:

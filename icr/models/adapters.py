@@ -10,7 +10,7 @@ import importlib.util
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -80,7 +80,7 @@ class Lora:
     alpha: float = 32
     target_modules: str | Sequence[str] = "all-linear"
     quantisation: Quantisation | None = None
-    merge: bool = False
+    merge: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.r < 1:

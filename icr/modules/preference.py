@@ -113,7 +113,10 @@ class PreferenceModule(LightningModule):
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Refuse a checkpoint of other weights.
+        """Refuse a checkpoint of other weights, and count its progress in this run's micro-batches.
+
+        Checkpoints are saved between optimiser steps, and which pairs make up a step depends neither on the number of
+        processes nor on the size of micro-batches: a training goes on in as many as there are now.
 
         Raises:
             RunError: it has not what is trained here.
@@ -121,6 +124,9 @@ class PreferenceModule(LightningModule):
         weights = checkpoint.get("state_dict")
         if weights and (missing := self._trained() - weights.keys()):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
+        counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        done = self.trainer.datamodule.micro_batches_before(checkpoint["global_step"])
+        counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
 
     def _trained(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

@@ -8,7 +8,7 @@ strange to both models of the reward pair.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from icr.pocket.answers import Marks, compose
 from icr.pocket.lexicon import language
@@ -50,6 +50,8 @@ class PocketDemonstrations:
         low_resource_languages: codes of the languages that count as low-resource.
         reward_prompt_template: the reward prompt, with `{language}` (English name) and `{instruction}` (in English).
     """
+
+    provides: ClassVar = "demonstrations"
 
     def __init__(
         self,

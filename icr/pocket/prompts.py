@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from icr.errors import ConfigError
 from icr.pocket.lexicon import Language, language
@@ -25,6 +25,8 @@ class PocketPrompts:
     Args:
         prompts_per_language: how many prompts of the split each language gets; `None` for all of them.
     """
+
+    provides: ClassVar = "prompts"
 
     def __init__(self, prompts_per_language: int | None = 80) -> None:
         self.prompts_per_language = prompts_per_language

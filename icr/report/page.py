@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icr.report import curves, plots, samples, tables
+from icr.rundir import atomic
 from icr.rundir.reader import open_run
 
 if TYPE_CHECKING:
@@ -35,11 +35,9 @@ def write_report(run_dir: Path) -> Path:
         RunError: `run_dir` holds no run, or a file in it cannot be read.
     """
     run = open_run(run_dir)
-    path, text = run.layout.report, render(run)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-    return path
+    text = render(run)
+    atomic.replace(run.layout.report, lambda path: path.write_text(text, encoding="utf-8"))
+    return run.layout.report
 
 
 def render(run: Run) -> str:

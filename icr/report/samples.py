@@ -36,7 +36,7 @@ class Sample(TypedDict):
 
 
 class Shown(TypedDict):
-    """Of one round and language: prompts in the table, unit of length control, and the prompts that are shown."""
+    """What is shown of a round and language: its prompts in all, the unit of length control, and the prompts chosen."""
 
     total: int
     unit: str
@@ -44,7 +44,7 @@ class Shown(TypedDict):
 
 
 class Samples(TypedDict):
-    """Of the whole page, by round and language."""
+    """What the page carries, by round and language."""
 
     rounds: dict[int, dict[str, Shown]]
 

@@ -1,13 +1,19 @@
-"""A round's data as functions, without Lightning: generate, annotate, gate, pair."""
+"""A round's data as functions, without Lightning: sample, reward, gate, pair."""
 
-from icr.rounds.annotate import ImplicitReward, JudgeReward
+from icr.rounds.annotate import ImplicitReward, JudgeReward, Reward
 from icr.rounds.gates import Gate, LanguageGate
 from icr.rounds.reward_pair import RewardPair
+from icr.rounds.stage import ICR, SFT, EnglishDPO, Stage
 
 __all__ = [
+    "ICR",
+    "SFT",
+    "EnglishDPO",
     "Gate",
     "ImplicitReward",
     "JudgeReward",
     "LanguageGate",
+    "Reward",
     "RewardPair",
+    "Stage",
 ]

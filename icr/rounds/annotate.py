@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 
+from icr.data import RewardPrompt
 from icr.errors import RunError
 from icr.logps import NonFiniteLogpError
 from icr.models.loading import LoadedModel
@@ -28,9 +29,6 @@ TRUNCATED = "cut by the length limit"
 class Annotator(Protocol):
     """Rewards responses of one round."""
 
-    def inputs(self) -> dict[str, Any]:
-        """What the rewards depend on besides the responses, for the manifest."""
-
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
     ) -> list[ScoredResponse]:
@@ -41,9 +39,15 @@ class Annotator(Protocol):
 
 
 class Reward(Protocol):
-    """Settings of an annotator. Config group `reward`."""
+    """Settings of an annotator. Config group `reward`.
 
-    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> Annotator:
+    Attributes:
+        needs_reward_pair: whether it scores with the reward pair, under a reward prompt.
+    """
+
+    needs_reward_pair: ClassVar[bool]
+
+    def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> Annotator:
         """The annotator of one round.
 
         Args:
@@ -64,11 +68,13 @@ class ImplicitReward:
     keep_truncated: bool = False
     """Whether responses cut by the length limit may take part in pairs."""
 
+    needs_reward_pair: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if isinstance(self.beta, bool) or not isinstance(self.beta, (int, float)) or not self.beta > 0:
             raise ValueError(f"beta must be above 0, got {self.beta!r}")
 
-    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> ImplicitAnnotator:
+    def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> ImplicitAnnotator:
         """The annotator that scores with `pair` under `prompt`."""
         return ImplicitAnnotator(self, prompt, pair, load_scorer)
 
@@ -78,20 +84,10 @@ class ImplicitAnnotator:
     """Scores responses with a pair of models, loaded when the first response comes."""
 
     reward: ImplicitReward
-    prompt: Any
+    prompt: RewardPrompt
     pair: tuple[str, str]
     load_scorer: LoadScorer
     scorer: ImplicitRewardModule | None = None
-
-    def inputs(self) -> dict[str, Any]:
-        """Content of the pair, the reward prompt and the reward's settings."""
-        policy, reference = self.pair
-        return {
-            "reward_policy": fingerprint.of_model(policy),
-            "reward_reference": fingerprint.of_model(reference),
-            "reward_prompt": fingerprint.of_object(self.prompt),
-            "reward": fingerprint.of_object(self.reward),
-        }
 
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
@@ -142,19 +138,17 @@ class JudgeReward:
     seed: int = 0
     keep_truncated: bool = False
 
+    needs_reward_pair: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         if self.judge is None:
             raise ValueError("judge is missing: reward=judge needs an evaluation with one, such as evaluation=pocket")
         if not self.slope > 0:
             raise ValueError(f"slope must be above 0, got {self.slope!r}")
 
-    def for_round(self, prompt: Any, pair: tuple[str, str], load_scorer: LoadScorer) -> JudgeReward:
+    def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> JudgeReward:
         """Itself: a judge needs neither models nor a reward prompt."""
         return self
-
-    def inputs(self) -> dict[str, Any]:
-        """The judge and its noise."""
-        return fingerprint.of_object(self)
 
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch

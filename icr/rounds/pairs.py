@@ -68,14 +68,14 @@ def without_identical(choices: Choices, responses: Sequence[Response]) -> Choice
     return replace(choices, pairs=kept, skipped=skipped)
 
 
-def from_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> list[PreferencePair]:
-    """Demonstrations as pairs without a rejected response."""
-    return [_written(row.id, row.language, row.prompt, row.response, None, renderer) for row in demonstrations]
-
-
-def from_preferences(preferences: Sequence[Preference], renderer: Renderer) -> list[PreferencePair]:
-    """Labelled preferences as pairs."""
-    return [_written(row.id, row.language, row.prompt, row.chosen, row.rejected, renderer) for row in preferences]
+def from_given(given: Sequence[Demonstration] | Sequence[Preference], renderer: Renderer) -> list[PreferencePair]:
+    """Demonstrations, as pairs without a rejected response, or labelled preferences."""
+    return [
+        _written(row.id, row.language, row.prompt, row.response, None, renderer)
+        if isinstance(row, Demonstration)
+        else _written(row.id, row.language, row.prompt, row.chosen, row.rejected, renderer)
+        for row in given
+    ]
 
 
 def within_context(

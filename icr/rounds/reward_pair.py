@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RewardPair:
     """`initial` or `current`."""
     reference_round: str = "initial"
     """`initial` or `previous`."""
-    residency: str = "both"
+    residency: str = field(default="both", compare=False)
     """`both` in memory at a time, or `one`, with the model in training off the device meanwhile."""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from icr.errors import RunError
 
 FORMAT = 2
-"""Of the run directories that this version writes and reads: `format` in the manifest. Those of icr 0.1.0 have none."""
+"""Format of the run directories that this version writes and reads, as manifests name it; icr 0.1.0 named none."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Layout:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The page that shows the run."""
         return self.path / "report.html"
 
     @property
@@ -176,8 +176,8 @@ def check_format(path: Path, manifest: Mapping[str, object]) -> None:
     """
     found = manifest.get("format", 1)
     if found != FORMAT:
-        other = "an earlier version of icr, 0.1.0" if found == 1 else f"another version of icr (format {found})"
+        other = "an earlier version of icr (0.1.0)" if found == 1 else f"another version of icr (format {found})"
         raise RunError(
-            f"{path.parent} was made by {other}: read it with that version, or run it again with this one, in another "
-            f"run.dir."
+            f"{path.parent} holds a run of {other}: read it with that version, or give another run.dir to run it again "
+            f"with this one."
         )

@@ -59,7 +59,7 @@ class Run:
 
     @property
     def directory(self) -> Path:
-        """Where it lies."""
+        """Path of the run directory."""
         return self.layout.path
 
     @property

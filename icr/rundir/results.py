@@ -14,9 +14,9 @@ from icr.rundir.files import without_nan
 
 Kind: TypeAlias = Literal["start", "round", "control"]
 Counts: TypeAlias = dict[str, int]
-"""By language, or by reason."""
+"""Whole numbers by language, or by reason."""
 Figures: TypeAlias = dict[str, float]
-"""By language, and `mean` over the target languages."""
+"""Numbers by language, and `mean` over the target languages."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Summary:
         return replace(self, models=[*self.models, *models])
 
     def as_json(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The summary as JSON holds it."""
         return without_nan(asdict(self))
 
     @classmethod

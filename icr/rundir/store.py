@@ -1,22 +1,25 @@
-"""The run directory: every stage's output, written beside and moved into place, and a manifest of what is complete."""
+"""The stages of a run in its directory: written beside and moved into place, and a manifest of what is complete."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from icr import distributed
 from icr.errors import RunError
-from icr.rundir import fingerprint
+from icr.rundir import atomic
 from icr.rundir.files import without_nan
-from icr.rundir.layout import FORMAT, check_format
+from icr.rundir.fingerprint import Json
+from icr.rundir.key import Key, difference
+from icr.rundir.layout import FORMAT, Layout, check_format
 from icr.rundir.tables import Table
+from icr.types import Prompt
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -29,25 +32,44 @@ class Saveable(Protocol):
         """Write everything into `folder`, which is there and empty."""
 
 
-class RunDirectory:
-    """Stages of one run. A stage is complete when its output is in place and the manifest names it with its inputs.
+class OfPrompt(Protocol):
+    """A row that belongs to a prompt: a response, or its reward."""
 
-    A complete stage is read back, never redone. One that was cut short leaves nothing but a temporary file and, for
-    tables that are made in parts, the finished parts, which are kept.
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+
+PromptRow = TypeVar("PromptRow", bound=OfPrompt)
+
+
+class RunDirectory:
+    """Stages of one run. A stage is complete when its output is in place and the manifest names it with its key.
+
+    A complete stage is read back, never redone. One that was cut short leaves nothing but its work folder, if it has
+    one: finished parts of a table, or checkpoints of a training. A stage that was begun under another key is refused.
 
     In a run of several processes all of them call the same methods: rank 0 alone looks at what is complete, writes, and
     counts what `make` returns; `make` is called on all ranks, and the output is read by all.
+
+    Attributes:
+        path: of the directory.
+        keys: key of every stage of the run.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]):
-        """Create or reopen `path` for a run with these settings.
+    def __init__(self, path: Path, keys: Mapping[str, Key]):
+        """Create or reopen `path` for a run whose stages have these keys.
 
         Raises:
-            RunError: the directory belongs to a run with other settings; the message shows the difference.
+            RunError: a stage in the directory has another key, and the message shows the difference; or the directory
+                was made by an earlier version of icr.
         """
         self.path = Path(path)
-        self._manifest_path = self.path / "manifest.json"
-        self.manifest = distributed.on_rank0(lambda: self._open_manifest(settings))
+        self.keys = keys
+        self._manifest_path = Layout(self.path).manifest
+        self.manifest: dict[str, Any] = distributed.on_rank0(self._open_manifest)
         self._save_manifest()
 
     @property
@@ -60,147 +82,156 @@ class RunDirectory:
         stages = self.manifest["stages"]
         return stage in stages and distributed.on_rank0(lambda: (self.path / stages[stage]["output"]).exists())
 
-    def version(self, stage: str) -> str:
-        """What stands for a complete stage's content among the inputs of a later one."""
-        return fingerprint.of_value({stage: self.manifest["stages"][stage]["inputs"]})
-
-    def rows(
-        self, stage: str, table: Table[Row], inputs: dict[str, Any], make: Callable[[], Sequence[Row]]
-    ) -> list[Row]:
+    def rows(self, stage: str, table: Table[Row], make: Callable[[], Sequence[Row]]) -> list[Row]:
         """The table `<stage>.parquet`: read if complete, else made and written."""
         path = f"{stage}.parquet"
-        self._once(stage, path, inputs, make, table.write)
+        self._once(stage, path, make, table.write)
         return table.read(self.path / path)
 
-    def rows_in_parts(
-        self, stage: str, table: Table[Row], inputs: dict[str, Any], parts: Sequence[Callable[[], Sequence[Row]]]
-    ) -> list[Row]:
-        """Like `rows`, for a long stage: each part is stored as it is finished; a killed run goes on after the last."""
+    def rows_by_prompt(
+        self,
+        stage: str,
+        table: Table[PromptRow],
+        prompts: Sequence[Prompt],
+        at_a_time: int,
+        make: Callable[[Sequence[Prompt]], Sequence[PromptRow]],
+    ) -> list[PromptRow]:
+        """Like `rows`, for a long stage: what each call of `make` returns is stored, and a killed run goes on after it.
 
-        def make() -> list[Row]:
-            folder = distributed.on_rank0(lambda: self._parts_folder(stage, {**inputs, "parts": len(parts)}))
-            paths = [folder / f"{number:05d}.parquet" for number in range(len(parts))]
-            done = distributed.on_rank0(lambda: [path.exists() for path in paths])
-            for path, part, is_done in zip(paths, parts, done, strict=True):
-                rows = [] if is_done else part()
-                if not is_done and distributed.rank() == 0:
-                    _replace(path, lambda temporary, rows=rows: table.write(temporary, rows))
-            return [row for path in paths for row in table.read(path)] if distributed.rank() == 0 else []
+        Args:
+            prompts: what the rows belong to; rows are returned in their order.
+            at_a_time: prompts that `make` is called with.
+            make: returns the rows of some prompts, on rank 0.
+        """
 
-        rows = self.rows(stage, table, inputs, make)
+        def make_all() -> list[PromptRow]:
+            folder = self.work_folder(stage, f"{stage}.parts")
+            rows = _read_parts(table, folder) if distributed.rank() == 0 else {}
+            done = distributed.on_rank0(lambda: set(rows))
+            left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in done]
+            first = len(prompts) - len(left)
+            for start in range(0, len(left), at_a_time):
+                made = make(left[start : start + at_a_time])
+                if distributed.rank() == 0:
+                    part = folder / f"{first + start:08d}.parquet"
+                    atomic.replace(part, lambda temporary, made=made: table.write(temporary, made))
+                    _add(rows, made)
+            mine = prompts if distributed.rank() == 0 else []
+            return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
+
+        found = self.rows(stage, table, make_all)
         self.remove(f"{stage}.parts")
-        return rows
+        return found
 
-    def json(self, stage: str, inputs: dict[str, Any], make: Callable[[], Any]) -> Any:
+    def json(self, stage: str, make: Callable[[], Any]) -> Any:
         """The document `<stage>.json`: read if complete, else made and written, with null for NaN."""
         path = self.path / f"{stage}.json"
-        self._once(stage, f"{stage}.json", inputs, lambda: without_nan(make()), write_json)
+        self._once(stage, f"{stage}.json", lambda: without_nan(make()), atomic.write_json)
         return json.loads(path.read_text(encoding="utf-8"))
 
-    def folder(self, stage: str, inputs: dict[str, Any], make: Callable[[], Saveable]) -> Path:
-        """The folder `<stage>/`: kept if complete, else what `make` returns is saved elsewhere and moved into place."""
+    def folder(self, stage: str, make: Callable[[], Saveable | None]) -> Path:
+        """The folder `<stage>/`: kept if complete, else what `make` returns on rank 0 is saved elsewhere and moved into
+        place.
+        """
 
         def write(temporary: Path, made: Saveable) -> None:
             temporary.mkdir()
             made.save(temporary)
 
-        self._once(stage, stage, inputs, make, write)
+        self._once(stage, stage, make, write)
         return self.path / stage
+
+    def work_folder(self, stage: str, name: str, made_by: Mapping[str, Json] = MappingProxyType({})) -> Path:
+        """A folder for what a stage leaves while it is not complete, with the stage's key beside it.
+
+        Args:
+            made_by: settings that change no number, but without which this work cannot be gone on with.
+
+        Raises:
+            RunError: the work was begun with others.
+        """
+        mark = {"stage": stage, "key": self.keys[stage].as_json(), "made_by": dict(made_by)}
+
+        def make() -> None:
+            folder = self.path / name
+            if (begun := _json(folder / "key.json")) and (lines := difference(begun["made_by"], dict(made_by))):
+                raise RunError(
+                    f"{self.path / stage} was begun otherwise ({', '.join(lines)}), and only goes on as it was begun. "
+                    f"Put that back, or remove {folder} to begin the stage anew."
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic.replace(folder / "key.json", lambda temporary: atomic.write_json(temporary, mark))
+
+        distributed.on_rank0(make)
+        return self.path / name
 
     def remove(self, path: str) -> None:
         """Remove a file or folder that is needed no more, if it is there."""
         if distributed.rank() == 0:
             shutil.rmtree(self.path / path, ignore_errors=True)
 
-    def _once(
-        self, stage: str, output: str, inputs: dict[str, Any], make: Callable[[], T], write: Callable[[Path, T], None]
-    ) -> None:
+    def _once(self, stage: str, output: str, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         if self.complete(stage):
-            self._check_inputs(stage, inputs)
             return
         started = time.perf_counter()
         made = make()
 
         def record() -> dict[str, Any]:
-            _replace(self.path / output, lambda temporary: write(temporary, made))
+            atomic.replace(self.path / output, lambda temporary: write(temporary, made))
             seconds = round(time.perf_counter() - started, 3)
             finished = datetime.now(UTC).isoformat(timespec="seconds")
-            return {"output": output, "inputs": inputs, "seconds": seconds, "finished": finished}
+            return {"output": output, "key": self.keys[stage].as_json(), "seconds": seconds, "finished": finished}
 
         self.manifest["stages"][stage] = distributed.on_rank0(record)
         self._save_manifest()
 
-    def _check_inputs(self, stage: str, inputs: dict[str, Any]) -> None:
-        stored = self.manifest["stages"][stage]["inputs"]
-        if fingerprint.of_value(stored) != fingerprint.of_value(inputs):
-            changed = ", ".join(difference(stored, inputs))
-            raise RunError(
-                f"{self.path / stage} was made from other inputs ({changed}). Models or data have changed since the "
-                f"run began; give another run.dir, or put them back as they were."
-            )
-
-    def _parts_folder(self, stage: str, inputs: dict[str, Any]) -> Path:
-        folder = self.path / f"{stage}.parts"
-        label, mark = fingerprint.of_value(inputs), folder / "inputs"
-        if not mark.exists() or mark.read_text() != label:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            mark.write_text(label)
-        return folder
-
-    def _open_manifest(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def _open_manifest(self) -> dict[str, Any]:
         self.path.mkdir(parents=True, exist_ok=True)
-        settings = json.loads(json.dumps(settings, default=str))
-        if not self._manifest_path.exists():
-            return {"format": FORMAT, "settings": settings, "stages": {}}
-        manifest = json.loads(self._manifest_path.read_text(encoding="utf-8"))
+        if not (manifest := _json(self._manifest_path)):
+            return {"format": FORMAT, "stages": {}}
         check_format(self._manifest_path, manifest)
-        if manifest["stages"] and (changed := difference(manifest["settings"], settings)):
-            listing = "\n  ".join(changed)
-            raise RunError(
-                f"{self.path} holds a run with other settings:\n  {listing}\nGive another run.dir, or the settings as "
-                f"they were to go on with it."
-            )
-        return manifest | {"settings": settings}
+        begun = {stage: entry["key"] for stage, entry in manifest["stages"].items()}
+        for mark in (_json(file) for file in self.path.glob("*/*/key.json")):
+            begun.setdefault(mark["stage"], mark["key"])
+        lines = [
+            f"{stage}: {line}"
+            for stage, stored in begun.items()
+            if stage in self.keys
+            for line in self.keys[stage].differs_from(stored)
+        ]
+        if lines:
+            raise RunError(_refusal(self.path, lines))
+        return manifest
 
     def _save_manifest(self) -> None:
         if distributed.rank() == 0:
-            _replace(self._manifest_path, lambda temporary: write_json(temporary, self.manifest))
+            atomic.replace(self._manifest_path, lambda temporary: atomic.write_json(temporary, self.manifest))
 
 
-def difference(before: Any, after: Any, key: str = "") -> list[str]:
-    """Lines `key: before → after` for every leaf at which two nested dictionaries differ."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = dict.fromkeys([*before, *after])
-        return [
-            line
-            for name in keys
-            for line in difference(before.get(name), after.get(name), f"{key}.{name}" if key else str(name))
-        ]
-    return [] if before == after else [f"{key}: {before} → {after}"]
+def _refusal(path: Path, lines: Sequence[str]) -> str:
+    """Each difference once, with the first stage that has it: later ones follow from it."""
+    first: dict[str, str] = {}
+    for line in lines:
+        stage, _, what = line.partition(": ")
+        first.setdefault(what, stage)
+    listing = "\n  ".join(f"{what}   ({stage})" for what, stage in first.items())
+    return (
+        f"{path} holds a run with other settings, models or data:\n  {listing}\nGive another run.dir, or put them back "
+        f"as they were to go on with it."
+    )
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON."""
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _read_parts(table: Table[PromptRow], folder: Path) -> dict[tuple[str, str], list[PromptRow]]:
+    rows: dict[tuple[str, str], list[PromptRow]] = {}
+    for part in sorted(folder.glob("*.parquet")):
+        _add(rows, table.read(part))
+    return rows
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` make a temporary sibling, and move it to `path` when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    _remove(temporary)
-    try:
-        write(temporary)
-        if path.is_dir():
-            _remove(path)
-        os.replace(temporary, path)
-    finally:
-        _remove(temporary)
+def _add(rows: dict[tuple[str, str], list[PromptRow]], made: Sequence[PromptRow]) -> None:
+    for row in made:
+        rows.setdefault((row.id, row.language), []).append(row)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

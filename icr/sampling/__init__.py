@@ -1,5 +1,6 @@
 """What generates responses."""
 
+from icr.sampling.decoding import Sampler
 from icr.sampling.policy_translator import PolicyTranslator
 from icr.sampling.transformers_sampler import TransformersSampler
 from icr.sampling.vllm_sampler import VLLMSampler
@@ -7,6 +8,7 @@ from icr.sampling.vllm_server_sampler import VLLMServerSampler
 
 __all__ = [
     "PolicyTranslator",
+    "Sampler",
     "TransformersSampler",
     "VLLMSampler",
     "VLLMServerSampler",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class TransformersSampler(Decoding):
     """`K` seeded responses a prompt from a transformers model. Config group `sampling`."""
 
-    tokens_per_batch: int = 65536
+    tokens_per_batch: int = field(default=65536, compare=False)
     """Cached tokens at a time: rows times (prompt + max_new_tokens). Halved, and said so, when memory runs out."""
 
     def __post_init__(self) -> None:

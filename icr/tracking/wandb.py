@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
@@ -21,6 +22,14 @@ class RoundLogger(WandbLogger):
     """Lightning's logger with W&B's own separator, by which its pages make sections."""
 
     LOGGER_JOIN_CHAR = "/"
+
+
+class Tracker(Protocol):
+    """Where metrics go."""
+
+    def loggers(self, round_name: str) -> list[Logger]: ...
+
+    def finish(self, summary: Summary) -> None: ...
 
 
 class CsvTracking:

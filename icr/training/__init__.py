@@ -1,11 +1,12 @@
 """One training: its settings, its strategy over devices, and the callback that makes its pairs."""
 
 from icr.training.fit import TrainerSettings, Training
-from icr.training.strategies import DDP, FSDP2, DeepSpeed, Strategy
+from icr.training.strategies import DDP, FSDP2, PRECISIONS, DeepSpeed, Strategy
 
 __all__ = [
     "DDP",
     "FSDP2",
+    "PRECISIONS",
     "DeepSpeed",
     "Strategy",
     "TrainerSettings",

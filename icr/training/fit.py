@@ -6,24 +6,24 @@ import logging
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
 from icr import distributed
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
+from icr.losses import Objective
 from icr.models.loading import LoadedModel
 from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
-from icr.rundir import fingerprint
-from icr.rundir.store import RunDirectory
+from icr.rundir import RunDirectory
 from icr.training.likelihood_displacement import LikelihoodDisplacement
 from icr.training.regenerate_pairs import PairCallback
 from icr.training.strategies import Strategy
@@ -36,23 +36,23 @@ class TrainerSettings:
     """How Lightning trains. Config group `trainer`; the keys are documented in `conf/trainer/default.yaml`."""
 
     global_batch_size: int = 32
-    micro_batch_size: int = 1
     epochs: int = 1
     max_steps: int | None = None
     gradient_clip: float = 1.0
     precision: str = "32-true"
-    accelerator: str = "auto"
-    devices: int | str = 1
-    num_nodes: int = 1
-    checkpoint_every: int = 100
-    threads: int | None = None
-    gradient_checkpointing: bool = False
-    progress_bar: bool = True
+    micro_batch_size: int = field(default=1, compare=False)
+    accelerator: str = field(default="auto", compare=False)
+    devices: int | str = field(default=1, compare=False)
+    num_nodes: int = field(default=1, compare=False)
+    checkpoint_every: int = field(default=100, compare=False)
+    threads: int | None = field(default=None, compare=False)
+    gradient_checkpointing: bool = field(default=False, compare=False)
+    progress_bar: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if vars(self)[name] < 1:
+                raise ValueError(f"{name} must be at least 1, got {vars(self)[name]}")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1 or null, got {self.max_steps}")
         if self.gradient_clip < 0:
@@ -63,7 +63,7 @@ class TrainerSettings:
 class Training:
     """What stays the same in every round: objective, optimiser, schedule, trainer settings and strategy."""
 
-    objective: Any
+    objective: Objective
     optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer]
     schedule: Schedule
     settings: TrainerSettings
@@ -75,8 +75,7 @@ class Training:
         name: str,
         load: Callable[[], LoadedModel],
         pairs: Callable[[LoadedModel], PairCallback],
-        inputs: dict[str, Any],
-        loggers: Sequence,
+        loggers: Sequence[Logger],
     ) -> Path:
         """Train, unless it is done, and return the folder `<name>/model`.
 
@@ -86,19 +85,20 @@ class Training:
             name: folder of the training in the run directory, such as `round_0`.
             load: loads the model to start from.
             pairs: makes the callback that provides the pairs.
-            inputs: what the weights depend on, for the manifest.
             loggers: Lightning loggers.
         """
-        described = {
-            **inputs,
-            "objective": fingerprint.of_object(self.objective),
-            "schedule": fingerprint.of_object(self.schedule),
-        }
-        folder = store.folder(f"{name}/model", described, lambda: self._fit(store, name, load, pairs, loggers))
+        folder = store.folder(f"{name}/model", lambda: self._fit(store, name, load, pairs, loggers))
         store.remove(f"{name}/checkpoints")
         return folder
 
-    def _fit(self, store: RunDirectory, name: str, load, pairs, loggers: Sequence) -> LoadedModel:
+    def _fit(
+        self,
+        store: RunDirectory,
+        name: str,
+        load: Callable[[], LoadedModel],
+        pairs: Callable[[LoadedModel], PairCallback],
+        loggers: Sequence[Logger],
+    ) -> LoadedModel:
         settings = self.settings
         start = load()
         _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
@@ -113,7 +113,9 @@ class Training:
             epochs=settings.epochs,
             max_steps=settings.max_steps,
         )
-        checkpoints = store.path / name / "checkpoints"
+        # A folder that all ranks have written is not read by a single process, nor the other way round.
+        sharded = self.strategy.shards and distributed.size() > 1
+        checkpoints = store.work_folder(f"{name}/model", f"{name}/checkpoints", {"sharded checkpoints": sharded})
         callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(checkpoints)]
         trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:
@@ -130,7 +132,7 @@ class Training:
         trained.model.eval()
         return trained
 
-    def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence) -> Trainer:
+    def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence[Logger]) -> Trainer:
         settings = self.settings
         return Trainer(
             accelerator=settings.accelerator,

@@ -43,14 +43,14 @@ class Strategy(Protocol):
         """The trained model as an ordinary one, on rank 0. Called on all ranks; `load` loads what it started from."""
 
 
-ALL = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
+PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
 
 
 @dataclass(frozen=True)
 class DDP:
     """Data parallel: each process holds the whole model, and gradients are averaged. In one process, no strategy."""
 
-    precisions = ALL
+    precisions = PRECISIONS
     accumulates = True
     shards = False
 

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from icr.config.messages import system_error
-from icr.rundir.store import RunDirectory
-from icr.rundir.tables import Table
+from icr.rundir import Key, RunDirectory, Table
+from icr.types import Prompt
+
+KEYS = {stage: Key({}, {}) for stage in ("round_0/pairs", "round_0/rewards", "round_0/model")}
+PROMPTS = [Prompt(str(number), "en", "", "") for number in range(3)]
 
 
 @dataclass(frozen=True)
 class Row:
-    number: int
+    id: str
+    language: str = "en"
 
 
 class Full:
@@ -44,35 +48,35 @@ def everything_in(folder: Path) -> set[str]:
 
 def test_a_table(disk, tmp_path):
     def make():
-        return RunDirectory(tmp_path, {}).rows("round_0/pairs", Table(Row), {"seed": 0}, lambda: [Row(1)])
+        return RunDirectory(tmp_path, KEYS).rows("round_0/pairs", Table(Row), lambda: [Row("1")])
 
     with pytest.raises(OSError, match="No space left"):
         make()
     assert everything_in(tmp_path) == {"manifest.json"}
-    assert not RunDirectory(tmp_path, {}).complete("round_0/pairs")
+    assert not RunDirectory(tmp_path, KEYS).complete("round_0/pairs")
     disk.room = True
-    assert make() == [Row(1)]
-    assert RunDirectory(tmp_path, {}).complete("round_0/pairs")
+    assert make() == [Row("1")]
+    assert RunDirectory(tmp_path, KEYS).complete("round_0/pairs")
 
 
 def test_a_table_in_parts_keeps_the_finished_ones(disk, tmp_path):
     made = []
 
-    def part(number):
+    def part(prompts):
+        (number,) = (int(prompt.id) for prompt in prompts)
         disk.room = disk.room or number == 0
         made.append(number)
-        return [Row(number)]
+        return [Row(str(number))]
 
     def make():
-        parts = [lambda number=number: part(number) for number in range(3)]
-        return RunDirectory(tmp_path, {}).rows_in_parts("round_0/rewards", Table(Row), {"seed": 0}, parts)
+        return RunDirectory(tmp_path, KEYS).rows_by_prompt("round_0/rewards", Table(Row), PROMPTS, 1, part)
 
     disk.check = lambda path, check=disk.check: (check(path), setattr(disk, "room", False))[1]
     with pytest.raises(OSError, match="No space left"):
         make()
     assert made == [0, 1]
     disk.check = lambda path: None
-    assert make() == [Row(0), Row(1), Row(2)]
+    assert make() == [Row("0"), Row("1"), Row("2")]
     assert made == [0, 1, 1, 2]
     assert everything_in(tmp_path) == {"manifest.json", "round_0/rewards.parquet"}
 
@@ -88,15 +92,15 @@ def test_a_model_folder(tmp_path):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model.safetensors"))
 
     with pytest.raises(OSError, match="No space left"):
-        RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda: Model(room=False))
+        RunDirectory(tmp_path, KEYS).folder("round_0/model", lambda: Model(room=False))
     assert everything_in(tmp_path) == {"manifest.json"}
-    made = RunDirectory(tmp_path, {}).folder("round_0/model", {}, lambda: Model(room=True))
+    made = RunDirectory(tmp_path, KEYS).folder("round_0/model", lambda: Model(room=True))
     assert everything_in(made) == {"config.json"}
 
 
 def test_the_manifest_itself(monkeypatch, tmp_path):
     """The stage is in place, but the manifest does not say so: it is made again."""
-    store = RunDirectory(tmp_path, {})
+    store = RunDirectory(tmp_path, KEYS)
 
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -104,10 +108,10 @@ def test_the_manifest_itself(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "_save_manifest", lambda self: full(self.path / "manifest.json", None))
         with pytest.raises(OSError, match="No space left"):
-            store.rows("round_0/pairs", Table(Row), {}, lambda: [Row(1)])
-    again = RunDirectory(tmp_path, {})
+            store.rows("round_0/pairs", Table(Row), lambda: [Row("1")])
+    again = RunDirectory(tmp_path, KEYS)
     assert not again.complete("round_0/pairs")
-    assert again.rows("round_0/pairs", Table(Row), {}, lambda: [Row(2)]) == [Row(2)]
+    assert again.rows("round_0/pairs", Table(Row), lambda: [Row("2")]) == [Row("2")]
 
 
 def test_the_message_names_the_file_and_what_to_do():

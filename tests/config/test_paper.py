@@ -6,11 +6,12 @@ import functools
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from icr import config
 from icr.config.messages import options
 from icr.errors import ConfigError
-from icr.rundir.store import difference
+from icr.rundir import difference
 
 NAMES = [name for name in options(config.conf_dir(), "experiment") if name.startswith("paper_")]
 CHANGES = {
@@ -36,17 +37,17 @@ def paper(compose):
 
 def test_the_main_result_has_the_known_settings(paper):
     settings = paper("paper_dpo")
-    pair, sampler, training = settings.reward_pair, settings.sampler, settings.training
-    assert (settings.model_path, pair.policy) == ("princeton-nlp/Llama-3-Base-8B-SFT-DPO",) * 2
+    pair, sampler, loss = settings.reward_pair, settings.sampling, settings.loss
+    assert (settings.model.path, pair.policy) == ("princeton-nlp/Llama-3-Base-8B-SFT-DPO",) * 2
     assert pair.reference == "princeton-nlp/Llama-3-Base-8B-SFT"
     assert (pair.policy_round, pair.reference_round) == ("initial", "initial")
-    assert list(settings.languages) == ["en", "es", "ru", "de", "fr"]
+    assert settings.langs.codes == ["en", "es", "ru", "de", "fr"]
     assert settings.data.prompts_per_language == 3000
     assert settings.iterations == 2
     assert (sampler.n, sampler.temperature, sampler.top_p, sampler.top_k) == (10, 0.9, 1.0, None)
     assert sampler.max_new_tokens == 2400
-    assert (training.objective.beta, training.objective.alpha, settings.reward.beta) == (0.1, 1.0, 0.1)
-    assert training.settings.global_batch_size == 32
+    assert (loss.beta, loss.alpha, settings.reward.beta) == (0.1, 1.0, 0.1)
+    assert settings.trainer.global_batch_size == 32
     assert (settings.reward_prompt.name, settings.training_reference) == ("crosslingual", "round_start")
 
 
@@ -55,17 +56,21 @@ def test_every_experiment_of_the_paper_is_listed():
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_an_ablation_changes_what_it_is_about_and_nothing_else(name, paper):
-    lines = difference(paper("paper_dpo").compared, paper(name).compared)
+def test_an_ablation_changes_what_it_is_about_and_nothing_else(name, compose):
+    before, after = (
+        OmegaConf.to_container(compose(f"experiment={choice}", "data.dir=prompts", "run.dir=x"), resolve=True)
+        for choice in ("paper_dpo", name)
+    )
+    lines = difference(before, after)
     assert {line.partition(": ")[0] for line in lines} == CHANGES[name]
 
 
 def test_the_ablations_take_their_values(paper):
     kto = paper("paper_kto")
-    assert type(kto.training.objective).__name__ == "KTO"
-    assert kto.reward_pair.policy == kto.model_path == "princeton-nlp/Llama-3-Base-8B-SFT-KTO"
-    assert list(paper("paper_low_resource").languages) == ["en", "bn", "sw", "th"]
-    assert paper("paper_without_nll").training.objective.alpha == 0
+    assert type(kto.loss).__name__ == "KTO"
+    assert kto.reward_pair.policy == kto.model.path == "princeton-nlp/Llama-3-Base-8B-SFT-KTO"
+    assert paper("paper_low_resource").langs.codes == ["en", "bn", "sw", "th"]
+    assert paper("paper_without_nll").loss.alpha == 0
     assert paper("paper_multilingual").reward_prompt.name == "multilingual"
     assert paper("paper_translate").reward_prompt.name == "translate"
     assert paper("paper_previous_reference").reward_pair.at(1, ["a", "b"]) == ("b", "a")
@@ -84,13 +89,13 @@ def test_at_its_learning_rate_only_float32_weights_move(paper):
     def moved(dtype: torch.dtype) -> float:
         weights = torch.nn.Parameter((torch.randn(20_000) * 0.02).to(dtype))
         before = weights.detach().clone()
-        optimizer = settings.training.optimizer([weights])
+        optimizer = settings.optim.optimizer([weights])
         for _ in range(20):
             weights.grad = torch.ones_like(weights)
             optimizer.step()
         return (weights != before).float().mean().item()
 
-    assert settings.loader.dtype == "float32"
-    assert settings.training.settings.precision == "bf16-mixed"
+    assert settings.model.loader.dtype == "float32"
+    assert settings.trainer.precision == "bf16-mixed"
     assert moved(torch.float32) > 0.99
     assert moved(torch.bfloat16) < 0.02

@@ -43,7 +43,7 @@ REFUSED = {
     "optim.lr=0": "optim.lr must be above 0, got 0",
     "optim.schedule=cosin": "optim.schedule must be constant, linear or cosine, got 'cosin'",
     "optim.warmup_ratio=2": "optim.warmup_ratio must be at least 0 and below 1",
-    "optim.optimizer.betas=3": "optim.optimizer: ",
+    "optim.optimizer.betas=3": "optim.optimizer.betas must be a list, as in [a,b], got 3",
     "optim.optimizer.eps=-1": "optim.optimizer: Invalid epsilon value",
     "length_control.unit=words": "length_control.unit must be one of tokens, characters, bytes, got 'words'",
     "pairing.minimum_margin=x": "pairing.minimum_margin must be a number or null, got 'x'",
@@ -68,12 +68,11 @@ REFUSED = {
     "evaluation.n=0": "evaluation (n and sampling): sampling.n must be a whole number of at least 1",
     "+evaluation.sampling.temprature=0": "sampling.temprature is not a setting of TransformersSampler. Did you mean",
     "stage=sft": "cannot feed stage=sft, which needs demonstrations. Choose another with data=<option>",
-    "stage.name=icrr": "stage.name must be one of sft, english_dpo, icr, got 'icrr'",
     "reward=judge evaluation=none": "reward.judge is missing",
     "+iteration=3": "iteration is not a setting. Did you mean iterations?",
     "+foo=1": "foo is not a setting.",
     "+scoring.tokens=3": "scoring.tokens is not a setting. Did you mean scoring.tokens_per_batch?",
-    "+stage.splitt=x": "stage.splitt is not a setting. Did you mean stage.split?",
+    "+stage.splitt=x": "stage.splitt is not a setting of ICR. Did you mean stage.split?",
     "adapter=lora adapter.r=0": "adapter.r must be at least 1, got 0",
     "adapter=lora adapter.r=x": "adapter.r must be a whole number, got 'x'",
     "adapter=lora adapter.alpha=0": "adapter.alpha must be above 0, got 0",
@@ -125,7 +124,7 @@ def test_what_must_be_given_is_listed(overrides, missing, compose):
 
 
 def test_sft_needs_no_second_response(compose):
-    assert config.build(compose("stage=sft", "data=pocket_demonstrations", "sampling.n=1")).sampler.n == 1
+    assert config.build(compose("stage=sft", "data=pocket_demonstrations", "sampling.n=1")).sampling.n == 1
 
 
 @pytest.mark.parametrize(

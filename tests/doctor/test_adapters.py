@@ -46,7 +46,10 @@ def planned(*overrides: str) -> MemoryPlan:
     """The plan's memory for prompts of four tokens."""
     with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
         settings = config.build(hydra.compose("config", [*QUICK, *overrides]))
-    pair = (architecture(path, None, settings.loader) for path in (settings.model_path, settings.reward_pair.reference))
+    pair = (
+        architecture(path, None, settings.model.loader)
+        for path in (settings.model.path, settings.reward_pair.reference)
+    )
     return MemoryPlan(settings, setup_of(settings, "cpu"), *pair, 4, 4)
 
 

@@ -259,7 +259,7 @@ def test_a_changed_model_is_refused(program: Program, pocket_pair, undisturbed: 
     shutil.copy(Path(pocket_pair[1]) / "model.safetensors", mine / "model.safetensors")
     refused = program(tmp_path / "run", arguments)
     assert refused.status == 2
-    assert "round_0/model was made from other inputs (start: " in refused.output
+    assert "policy: " in refused.output
 
 
 def test_a_round_without_a_pair_stops_and_says_why(program: Program, pocket_pair, tmp_path):

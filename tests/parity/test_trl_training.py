@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from icr.data.step_plan import StepPlan
 from icr.losses import DPO, KTO
-from icr.rounds.pairs import from_preferences, with_reference_logps
+from icr.rounds.pairs import from_given, with_reference_logps
 from icr.types import Preference, PreferencePair
 
 pytest.importorskip("trl")
@@ -43,7 +43,7 @@ def pairs(loaded, shared_model) -> list[PreferencePair]:
     reference = loaded(shared_model(seed=1))
     rows = [Preference(str(i), "en", *texts) for i, texts in enumerate(TEXTS)]
     return with_reference_logps(
-        from_preferences(rows, reference.renderer), reference, partners=False, tokens_per_batch=500, on_batch=ignore
+        from_given(rows, reference.renderer), reference, partners=False, tokens_per_batch=500, on_batch=ignore
     )
 
 

@@ -146,11 +146,11 @@ def test_counts_add_up_whatever_the_reason():
 
 def test_written_pairs_end_their_turns(model: LoadedModel):
     renderer = model.renderer
-    (shown,) = pairs.from_demonstrations([Demonstration("0", "sw", "Taja", "ndiyo")], renderer)
+    (shown,) = pairs.from_given([Demonstration("0", "sw", "Taja", "ndiyo")], renderer)
     assert shown.chosen_ids == renderer.response_ids("ndiyo")
     assert shown.chosen_ids[-1] == renderer.end_of_turn_id
     assert (shown.rejected, shown.rejected_ids, shown.rejected_tokens) == ("", [], 0)
-    (labelled,) = pairs.from_preferences([Preference("0", "en", "Say", "yes", "no")], renderer)
+    (labelled,) = pairs.from_given([Preference("0", "en", "Say", "yes", "no")], renderer)
     assert labelled.rejected_ids == renderer.response_ids("no")
     assert labelled.prompt_ids == renderer.prompt_ids("Say")
 

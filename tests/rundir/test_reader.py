@@ -14,7 +14,7 @@ import pytest
 
 from icr.errors import RunError
 from icr.rewards import NoLengthControl
-from icr.rundir import Layout, PairTable, RunDirectory, count_rounds, open_run
+from icr.rundir import Key, Layout, PairTable, RunDirectory, count_rounds, open_run
 from icr.rundir.layout import FORMAT, round_stages
 from icr.types import PreferencePair
 from tests.report.fake_run import LANGUAGES, write_fake_run
@@ -110,7 +110,8 @@ def test_tables_are_cut_down_to_what_is_asked_for(full):
 def test_documents_hold_null_for_what_could_not_be_measured(copy):
     curve = NoLengthControl()([[]])
     assert math.isnan(curve.bias_before)
-    read = RunDirectory(copy.path, {}).json(round_stages(0).length_control, {}, lambda: {"sw": curve.as_dict()})
+    stage = round_stages(0).length_control
+    read = RunDirectory(copy.path, {stage: Key({}, {})}).json(stage, lambda: {"sw": curve.as_dict()})
     assert "NaN" not in copy.round(0).length_control.read_text()
     assert open_run(copy.path).length_control[0] == read
     assert (read["sw"]["bias_before"], read["sw"]["chosen_length"], read["sw"]["alpha"]) == (None, [None], 0.0)
@@ -118,7 +119,7 @@ def test_documents_hold_null_for_what_could_not_be_measured(copy):
 
 def test_directories_of_an_earlier_version_are_refused(copy):
     copy.manifest.write_text(json.dumps({"settings": {}, "stages": {}}))
-    with pytest.raises(RunError, match=r"was made by an earlier version of icr, 0\.1\.0: .* in another run\.dir\.$"):
+    with pytest.raises(RunError, match=r"run of an earlier version of icr \(0\.1\.0\): .* give another run\.dir"):
         open_run(copy.path)
 
 

@@ -11,25 +11,28 @@ from types import SimpleNamespace
 import pytest
 
 from icr.errors import RunError
-from icr.rundir import store as store_module
-from icr.rundir.store import RunDirectory, difference
-from icr.rundir.tables import Table
-from icr.types import ScoredResponse
+from icr.rundir import Key, RunDirectory, Table, atomic, difference
+from icr.types import Prompt, ScoredResponse
 from tests.rounds.rows import scored
 
-SETTINGS = {"seed": 0, "loss": {"beta": 0.1, "alpha": 1.0}, "langs": ["en", "sw"], "slope": float("inf")}
+STAGES = ("round_0/responses", "round_0/rewards", "round_0/skipped", "rewards", "skipped", "model", "round_0/model")
 TABLE = Table(ScoredResponse)
+
+
+def keys(**settings) -> dict[str, Key]:
+    """Keys of all stages of these tests, with these settings and no others."""
+    return {stage: Key({"loss": {"beta": 0.1}, **settings}, {"prompts": "pp"}) for stage in STAGES}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunDirectory:
     """A new run directory."""
-    return RunDirectory(tmp_path / "run", SETTINGS)
+    return RunDirectory(tmp_path / "run", keys())
 
 
-def reopened(store: RunDirectory) -> RunDirectory:
+def reopened(store: RunDirectory, **settings) -> RunDirectory:
     """The same directory, by another process."""
-    return RunDirectory(store.path, SETTINGS)
+    return RunDirectory(store.path, keys(**settings))
 
 
 def saved(write: Callable[[Path], object]) -> Callable[[], SimpleNamespace]:
@@ -53,21 +56,23 @@ def files(folder: Path) -> set[str]:
 
 def test_a_complete_stage_is_read_back(store: RunDirectory):
     rows = [scored(k=0, reward=0.25), scored(k=1, reward=-1.5)]
-    assert store.rows("round_0/rewards", TABLE, {"a": 1}, lambda: rows) == rows
-    assert store.json("round_0/skipped", {"a": 1}, lambda: {"ß": [1, None]}) == {"ß": [1, None]}
-    store.folder("round_0/model", {"a": 1}, saved(lambda path: (path / "weights").write_text("w")))
+    assert store.rows("round_0/rewards", TABLE, lambda: rows) == rows
+    assert store.json("round_0/skipped", lambda: {"ß": [1, None]}) == {"ß": [1, None]}
+    store.folder("round_0/model", saved(lambda path: (path / "weights").write_text("w")))
     stages = json.loads((store.path / "manifest.json").read_text())["stages"]
     again = reopened(store)
-    assert again.rows("round_0/rewards", TABLE, {"a": 1}, never) == rows
-    assert again.json("round_0/skipped", {"a": 1}, never) == {"ß": [1, None]}
-    assert (again.folder("round_0/model", {"a": 1}, never) / "weights").read_text() == "w"
+    assert again.rows("round_0/rewards", TABLE, never) == rows
+    assert again.json("round_0/skipped", never) == {"ß": [1, None]}
+    assert (again.folder("round_0/model", never) / "weights").read_text() == "w"
     assert again.manifest["stages"] == stages
 
 
-def test_the_manifest_names_inputs_outputs_and_times(store: RunDirectory):
-    store.json("round_0/skipped", {"rewards": "abc", "pairing": {"class": "BestWorst"}}, dict)
-    entry = json.loads((store.path / "manifest.json").read_text())["stages"]["round_0/skipped"]
-    assert entry["inputs"] == {"rewards": "abc", "pairing": {"class": "BestWorst"}}
+def test_the_manifest_names_keys_outputs_and_times(store: RunDirectory):
+    store.json("round_0/skipped", dict)
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    entry = manifest["stages"]["round_0/skipped"]
+    assert manifest["format"] == 2
+    assert entry["key"] == {"settings": {"loss": {"beta": 0.1}}, "upstream": {"prompts": "pp"}}
     assert entry["output"] == "round_0/skipped.json"
     assert entry["seconds"] >= 0
     assert entry["finished"].startswith("20")
@@ -81,9 +86,9 @@ def test_a_stage_that_failed_leaves_nothing(store: RunDirectory):
 
     before = files(store.path)
     with pytest.raises(Killed):
-        store.folder("model", {}, saved(torn))
+        store.folder("model", saved(torn))
     with pytest.raises(Killed):
-        store.rows("rewards", TABLE, {}, lambda: (_ for _ in ()).throw(Killed))
+        store.rows("rewards", TABLE, lambda: (_ for _ in ()).throw(Killed))
     assert files(store.path) == before
     assert not reopened(store).complete("model")
 
@@ -96,17 +101,17 @@ def test_an_output_is_never_seen_half_written(store: RunDirectory, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        patch.setattr(store_module, "_remove", lambda path: None)  # a killed process cleans nothing
+        patch.setattr(atomic, "remove", lambda path: None)  # a killed process cleans nothing
         with pytest.raises(Killed):
-            store.json("skipped", {}, lambda: {"old": 1})
+            store.json("skipped", lambda: {"old": 1})
         with pytest.raises(Killed):
-            store.folder("model", {}, saved(lambda path: (path / "old").write_text("old")))
+            store.folder("model", saved(lambda path: (path / "old").write_text("old")))
     assert (store.path / ".skipped.json.tmp").exists()
     assert not (store.path / "skipped.json").exists()
     again = reopened(store)
     assert not again.complete("skipped")
-    assert again.json("skipped", {}, lambda: {"new": 1}) == {"new": 1}
-    assert files(again.folder("model", {}, saved(lambda path: (path / "new").write_text("new")))) == {"new"}
+    assert again.json("skipped", lambda: {"new": 1}) == {"new": 1}
+    assert files(again.folder("model", saved(lambda path: (path / "new").write_text("new")))) == {"new"}
     assert not [name for name in files(store.path) if name.endswith(".tmp")]
 
 
@@ -119,108 +124,140 @@ def test_an_output_that_the_manifest_does_not_name_is_made_again(store: RunDirec
     with monkeypatch.context() as patch:
         patch.setattr(RunDirectory, "_save_manifest", killed)
         with pytest.raises(Killed):
-            store.folder("model", {}, saved(lambda path: (path / "first").write_text("1")))
+            store.folder("model", saved(lambda path: (path / "first").write_text("1")))
     assert (store.path / "model/first").exists()
     again = reopened(store)
     assert not again.complete("model")
-    assert files(again.folder("model", {}, saved(lambda path: (path / "second").write_text("2")))) == {"second"}
+    assert files(again.folder("model", saved(lambda path: (path / "second").write_text("2")))) == {"second"}
 
 
 def test_an_output_that_is_gone_is_made_again(store: RunDirectory):
-    store.json("skipped", {}, lambda: 1)
+    store.json("skipped", lambda: 1)
     (store.path / "skipped.json").unlink()
     again = reopened(store)
     assert not again.complete("skipped")
-    assert again.json("skipped", {}, lambda: 2) == 2
+    assert again.json("skipped", lambda: 2) == 2
 
 
-def parts_of(calls: list[int], count: int, fail_at: int | None = None):
-    """`count` parts of a row each, which say when they are made."""
+def prompt(number: int) -> Prompt:
+    return Prompt(f"p{number}", "sw", "", "")
 
-    def part(number: int):
-        if number == fail_at:
+
+PROMPTS = [prompt(number) for number in range(4)]
+
+
+def recorded(calls: list[str], fail_at: str = ""):
+    """Makes two rows per prompt, and says for which."""
+
+    def make(prompts):
+        if fail_at in [prompt.id for prompt in prompts]:
             raise Killed
-        calls.append(number)
-        return [scored(k=number, reward=float(number))]
+        calls.extend(prompt.id for prompt in prompts)
+        return [scored(id=prompt.id, k=k, reward=float(k)) for prompt in prompts for k in range(2)]
 
-    return [lambda number=number: part(number) for number in range(count)]
+    return make
+
+
+def names(rows) -> list[tuple[str, int]]:
+    return [(row.id, row.k) for row in rows]
+
+
+ALL = [(f"p{number}", k) for number in range(4) for k in range(2)]
 
 
 def test_finished_parts_are_kept_and_reused(store: RunDirectory):
-    calls: list[int] = []
+    calls: list[str] = []
     with pytest.raises(Killed):
-        store.rows_in_parts("rewards", TABLE, {"a": 1}, parts_of(calls, 4, fail_at=2))
-    assert calls == [0, 1]
-    rows = reopened(store).rows_in_parts("rewards", TABLE, {"a": 1}, parts_of(calls, 4))
-    assert calls == [0, 1, 2, 3]
-    assert [row.k for row in rows] == [0, 1, 2, 3]
+        store.rows_by_prompt("rewards", TABLE, PROMPTS, 1, recorded(calls, fail_at="p2"))
+    assert calls == ["p0", "p1"]
+    rows = reopened(store).rows_by_prompt("rewards", TABLE, PROMPTS, 1, recorded(calls))
+    assert calls == ["p0", "p1", "p2", "p3"]
+    assert names(rows) == ALL
     assert files(store.path) == {"manifest.json", "rewards.parquet"}
-    assert reopened(store).rows_in_parts("rewards", TABLE, {"a": 1}, parts_of(calls, 4)) == rows
-    assert calls == [0, 1, 2, 3]
+    assert reopened(store).rows_by_prompt("rewards", TABLE, PROMPTS, 1, recorded(calls)) == rows
+    assert calls == ["p0", "p1", "p2", "p3"]
 
 
-@pytest.mark.parametrize(("inputs", "count"), [({"a": 2}, 4), ({"a": 1}, 3)], ids=["inputs", "cut otherwise"])
-def test_stale_parts_are_thrown_away(store: RunDirectory, inputs: dict, count: int):
-    calls: list[int] = []
+@pytest.mark.parametrize(("first", "then"), [(1, 3), (2, 1), (3, 2)])
+def test_parts_may_be_cut_otherwise(store: RunDirectory, first: int, then: int):
+    """As another number of processes cuts them: every prompt once, none twice."""
+    calls: list[str] = []
     with pytest.raises(Killed):
-        store.rows_in_parts("rewards", TABLE, {"a": 1}, parts_of(calls, 4, fail_at=3))
-    rows = reopened(store).rows_in_parts("rewards", TABLE, inputs, parts_of(calls, count))
-    assert calls == [0, 1, 2, *range(count)]
-    assert len(rows) == count
+        store.rows_by_prompt("rewards", TABLE, PROMPTS, first, recorded(calls, fail_at="p3"))
+    rows = reopened(store).rows_by_prompt("rewards", TABLE, PROMPTS, then, recorded(calls))
+    assert sorted(calls) == ["p0", "p1", "p2", "p3"]
+    assert names(rows) == ALL
 
 
 def test_a_part_cut_short_is_made_again(store: RunDirectory):
-    calls: list[int] = []
+    calls: list[str] = []
     with pytest.raises(Killed):
-        store.rows_in_parts("rewards", TABLE, {}, parts_of(calls, 2, fail_at=1))
-    (store.path / "rewards.parts/.00001.parquet.tmp").write_bytes(b"PAR1 and no more")
-    assert len(reopened(store).rows_in_parts("rewards", TABLE, {}, parts_of(calls, 2))) == 2
-    assert calls == [0, 1]
+        store.rows_by_prompt("rewards", TABLE, PROMPTS, 2, recorded(calls, fail_at="p2"))
+    (store.path / "rewards.parts/.00000002.parquet.tmp").write_bytes(b"PAR1 and no more")
+    assert names(reopened(store).rows_by_prompt("rewards", TABLE, PROMPTS, 2, recorded(calls))) == ALL
+    assert calls == ["p0", "p1", "p2", "p3"]
 
 
-def test_changed_inputs_are_refused_with_their_names(store: RunDirectory):
-    store.rows("round_0/responses", TABLE, {"policy": "aa", "seed": [0, 0], "prompts": "pp"}, lambda: [scored()])
-    with pytest.raises(RunError) as refused:
-        reopened(store).rows("round_0/responses", TABLE, {"policy": "bb", "seed": [0, 0], "prompts": "qq"}, never)
-    message = str(refused.value)
-    assert "round_0/responses was made from other inputs" in message
-    assert "policy: aa → bb" in message
-    assert "prompts: pp → qq" in message
-    assert "seed" not in message
-
-
-def test_nothing_is_refused_before_anything_is_made(store: RunDirectory):
-    """A run that stopped at a mistyped model folder may be put right in place."""
-    again = RunDirectory(store.path, SETTINGS | {"seed": 1})
-    assert again.manifest["settings"]["seed"] == 1
-
-
-def test_other_settings_are_refused_with_the_difference(store: RunDirectory):
-    store.json("made", {}, lambda: 1)
-    other = {"seed": 1, "loss": {"beta": 0.1, "alpha": 0.5, "label_smoothing": 0.1}, "langs": ["en"], "slope": 10.0}
+def test_another_key_is_refused_with_the_difference(store: RunDirectory):
+    store.rows("round_0/rewards", TABLE, lambda: [scored()])
+    other = {
+        "round_0/rewards": Key({"loss": {"beta": 0.2, "alpha": 1.0}}, {"prompts": "qq"}),
+        "round_0/model": Key({"loss": {"beta": 0.2}}, {}),
+    }
     with pytest.raises(RunError) as refused:
         RunDirectory(store.path, other)
     message = str(refused.value)
     assert str(store.path) in message
-    for line in (
-        "seed: 0 → 1",
-        "loss.alpha: 1.0 → 0.5",
-        "loss.label_smoothing: None → 0.1",
-        "langs: ['en', 'sw'] → ['en']",
-        "slope: inf → 10.0",
-    ):
-        assert line in message
-    assert "loss.beta" not in message
-    assert RunDirectory(store.path, SETTINGS).manifest["settings"]["seed"] == 0
+    for line in ("loss.beta: 0.1 → 0.2", "loss.alpha: None → 1.0", "prompts: pp → qq"):
+        assert f"{line}   (round_0/rewards)" in message
+    assert "round_0/model" not in message
 
 
-def test_difference_is_of_leaves():
-    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ["a.c: 2 → 3"]
-    assert difference({"a": {"b": 1}}, {"a": None}) == ["a: {'b': 1} → None"]
-    assert difference({}, {}) == []
+def test_a_difference_is_told_once_at_the_stage_that_it_comes_from(store: RunDirectory):
+    store.rows("round_0/rewards", TABLE, lambda: [scored()])
+    store.json("round_0/skipped", dict)
+    with pytest.raises(RunError) as refused:
+        reopened(store, seed=1)
+    assert str(refused.value).count("seed: None → 1") == 1
 
 
-def test_versions_follow_inputs(store: RunDirectory):
-    store.json("one", {"a": 1}, lambda: "x")
-    store.json("two", {"a": 2}, lambda: "x")
-    assert store.version("one") == reopened(store).version("one") != store.version("two")
+def test_work_that_was_begun_under_another_key_is_refused(store: RunDirectory):
+    store.work_folder("round_0/model", "round_0/checkpoints")
+    assert reopened(store)
+    with pytest.raises(RunError, match=r"seed: None → 1   \(round_0/model\)"):
+        reopened(store, seed=1)
+
+
+def test_work_that_was_begun_by_others_is_refused(store: RunDirectory):
+    store.work_folder("round_0/model", "round_0/checkpoints", {"processes": 2})
+    with pytest.raises(RunError, match=r"begun otherwise \(processes: 2 → 3\).* remove .*round_0/checkpoints"):
+        reopened(store).work_folder("round_0/model", "round_0/checkpoints", {"processes": 3})
+    assert reopened(store).work_folder("round_0/model", "round_0/checkpoints", {"processes": 2}).is_dir()
+
+
+def test_nothing_is_refused_before_anything_is_made(store: RunDirectory):
+    """A run that stopped at a mistyped model folder may be put right in place; stages that are still to come, too."""
+    store.json("skipped", dict)
+    more = keys() | {"round_1/model": Key({"seed": 1}, {})}
+    assert RunDirectory(store.path, more).complete("skipped")
+    assert RunDirectory(store.path, {"round_1/model": Key({"seed": 2}, {})})
+
+
+def test_a_directory_of_an_earlier_version_is_refused(store: RunDirectory):
+    (store.path / "manifest.json").write_text('{"settings": {"seed": 0}, "stages": {}}')
+    with pytest.raises(RunError, match=r"run of an earlier version of icr.* give another run\.dir"):
+        reopened(store)
+
+
+def test_differences_of_nested_values():
+    assert difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": None}) == ["a.c: 2 → 3"]
+    assert difference({"a": [1, 2]}, {"a": [1]}) == ["a: [1, 2] → [1]"]
+
+
+def test_a_version_is_of_settings_and_upstream():
+    key = Key({"seed": 0}, {"prompts": "pp"})
+    assert key.version == Key({"seed": 0}, {"prompts": "pp"}).version
+    assert (
+        len({key.version, Key({"seed": 1}, {"prompts": "pp"}).version, Key({"seed": 0}, {"prompts": "qq"}).version})
+        == 3
+    )

@@ -69,7 +69,7 @@ class Examination:
     def paths(self) -> dict[str, str]:
         """Models that the run starts from, by their part in it."""
         if self.settings.stage.name != "icr":  # The other stages train a single model.
-            return {"policy": self.settings.model_path}
+            return {"policy": self.settings.model.path}
         pair = self.settings.reward_pair
         return {"policy": pair.policy, "reference": pair.reference}
 
@@ -96,23 +96,23 @@ class Examination:
         return renderers
 
     def _tokenizer(self, renderers: dict[str, Renderer], role: str, path: str) -> list[Finding]:
-        renderers[role] = self.settings.loader.renderer(path)
+        renderers[role] = self.settings.model.loader.renderer(path)
         return []
 
     def _architecture(self, renderer: Renderer) -> list[Finding]:
-        shape = self.settings.compared["model"]["shape"]
-        policy = architecture(self.settings.model_path, shape, self.settings.loader)
+        shape = self.settings.model.shape
+        policy = architecture(self.settings.model.path, shape, self.settings.model.loader)
         found = [
             warned("configuration", f"model.shape is another model's: {line}", "Mend or remove model.shape.")
             for line in policy.differences
         ]
         work = workload(self.settings, self.doctor, renderer, policy.context)
-        return [*found, *checks_prompts.context(work, policy.context, self.settings.sampler.max_new_tokens)]
+        return [*found, *checks_prompts.context(work, policy.context, self.settings.sampling.max_new_tokens)]
 
     def _weights(self) -> None:
-        if self.settings.from_scratch:
+        if self.settings.model.from_scratch:
             return
-        codes, count = list(self.settings.languages), self.doctor.samples
+        codes, count = self.settings.langs.codes, self.doctor.samples
         prompts = checks_models.few(prompts_of(self.settings), codes, count)
         responses: list[Response] = []
         results: dict[str, checks_models.Scored] = {}
@@ -130,7 +130,7 @@ class Examination:
     def _one(self, results: dict, role: str, path: str, prompts: list, responses: list[Response]) -> list[Finding]:
         """Load one model, have it do its part, and let go of it: both may not fit at once."""
         self.tell(f"{role}: loading {path}")
-        loaded: LoadedModel = self.settings.loader.load(path, self.setup.device)
+        loaded: LoadedModel = self.settings.model.loader.load(path, self.setup.device)
         found = list(checks_models.weights(loaded, role))
         if any(finding.level == FAIL for finding in found):
             return found

@@ -28,13 +28,13 @@ def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:
 
 
 def _needed(settings: Settings, setup: Setup) -> Iterator[tuple[str, str]]:
-    paths = settings.model_path, settings.reward_pair.policy, settings.reward_pair.reference
+    paths = settings.model.path, settings.reward_pair.policy, settings.reward_pair.reference
     if setup.adapter or any(map(base_of, paths)):
         yield "peft", "'icr[quantisation]'"
-    made = getattr(settings.training.optimizer, "func", settings.training.optimizer)
+    made = getattr(settings.optim.optimizer, "func", settings.optim.optimizer)
     if setup.quantisation is not None or made.__module__.startswith("bitsandbytes"):
         yield "bitsandbytes", "'icr[quantisation]'"
-    if settings.loader.attn_implementation.startswith("flash_attention"):
+    if settings.model.loader.attn_implementation.startswith("flash_attention"):
         yield "flash_attn", "flash-attn"
     if type(settings.gate).__name__ == "LanguageGate":
         yield "py3langid", "'icr[language]'"
@@ -42,7 +42,7 @@ def _needed(settings: Settings, setup: Setup) -> Iterator[tuple[str, str]]:
 
 def devices(settings: Settings, setup: Setup) -> Iterator[Finding]:
     """Whether the devices that are asked for are there."""
-    trainer = settings.training.settings
+    trainer = settings.trainer
     there = torch.cuda.device_count()
     wanted = setup.devices // getattr(trainer, "num_nodes", 1)
     if trainer.accelerator in ("gpu", "cuda") and not there:

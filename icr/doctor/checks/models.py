@@ -61,9 +61,11 @@ def sampled(
     loaded: LoadedModel, prompts: Sequence[Prompt], settings: Settings, doctor: DoctorSettings
 ) -> list[Response]:
     """A few answers to each prompt, as the run would sample them, but shorter."""
-    decoding = {name: getattr(settings.sampler, name) for name in ("temperature", "top_p", "top_k")}
-    limit = min(doctor.sample_tokens, settings.sampler.max_new_tokens)
-    sampler = TransformersSampler(n=ANSWERS, max_new_tokens=limit, tokens_per_batch=settings.scoring_tokens, **decoding)
+    decoding = {name: getattr(settings.sampling, name) for name in ("temperature", "top_p", "top_k")}
+    limit = min(doctor.sample_tokens, settings.sampling.max_new_tokens)
+    sampler = TransformersSampler(
+        n=ANSWERS, max_new_tokens=limit, tokens_per_batch=settings.scoring.tokens_per_batch, **decoding
+    )
     return sampler.sample(loaded, prompts, (settings.seed, "doctor"))
 
 

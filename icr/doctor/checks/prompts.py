@@ -27,7 +27,7 @@ def parallel(settings: Settings) -> Iterator[Finding]:
     except DataError as error:
         yield failed("prompts", str(error), _missing(settings))
         return
-    per = {code: sum(prompt.language == code for prompt in prompts) for code in settings.languages}
+    per = {code: sum(prompt.language == code for prompt in prompts) for code in settings.langs.codes}
     counts = ", ".join(f"{code} {count}" for code, count in per.items())
     if empty := [code for code, count in per.items() if not count]:
         yield failed("prompts", f"none in {', '.join(empty)} (found: {counts})", "Leave these languages out of langs.")
@@ -53,7 +53,7 @@ def _missing(settings: Settings) -> str:
     try:
         skipped = (
             replace(settings.data, on_missing="drop", prompts_per_language=None)
-            .prompts(list(settings.languages), settings.stage.split)
+            .prompts(settings.langs.codes, settings.stage.split)
             .skipped
         )
     except DataError:

@@ -21,7 +21,7 @@ def steps(settings: Settings, setup: Setup) -> Iterator[Finding]:
 
     Says nothing of an adapter, which starts at zero, where every step is held, nor of other optimisers.
     """
-    made = settings.training.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    made = settings.optim.optimizer([torch.nn.Parameter(torch.zeros(1))])
     name, step = type(made).__name__, made.defaults["lr"]
     if setup.adapter or "adam" not in name.lower():
         return
@@ -50,5 +50,5 @@ def lost_share(step: float, dtype: torch.dtype) -> float:
 
 def _held_in(settings: Settings, setup: Setup) -> torch.dtype:
     # DeepSpeed adds its steps to a float32 copy of 16-bit weights.
-    copied = isinstance(settings.training.strategy, DeepSpeed) and settings.training.settings.precision != "32-true"
+    copied = isinstance(settings.strategy, DeepSpeed) and settings.trainer.precision != "32-true"
     return torch.float32 if copied else setup.policy_dtype

@@ -71,7 +71,7 @@ class MemoryPlan:
             phases["sampling"] = self.sampling()
         if self.setup.scores:
             phases["scoring"] = self.scoring()
-        if self.settings.training.objective.needs_reference:
+        if self.settings.loss.needs_reference:
             phases["reference"] = self.reference_logps()
         phases["training"] = self.training()
         if self.settings.evaluation and stage != "sft":
@@ -83,7 +83,7 @@ class MemoryPlan:
         if self.setup.engine:
             # An engine in a process of its own takes what it is given; the policy is off the device meanwhile.
             return Memory(weights=self._whole(self.policy))
-        sampler = self.settings.sampler
+        sampler = self.settings.sampling
         width = self.prompt + sampler.max_new_tokens
         prompts = max(1, sampler.tokens_per_batch // (sampler.n * width))
         working = self._policy.sampling(min(prompts, self.setup.part), self.prompt, sampler.n, sampler.max_new_tokens)
@@ -98,7 +98,7 @@ class MemoryPlan:
             weights = self._policy_weights + max(visitors, default=0)
         else:
             weights = max([self._policy_weights, *visitors])
-        return Memory(weights, working=self._scoring_pass(self._scorer, self.reward_prompt, self.settings.sampler.n))
+        return Memory(weights, working=self._scoring_pass(self._scorer, self.reward_prompt, self.settings.sampling.n))
 
     def reference_logps(self) -> Memory:
         """The training reference's log-probs of the pairs: the policy itself, or another model beside it."""
@@ -109,11 +109,11 @@ class MemoryPlan:
 
     def training(self) -> Memory:
         """Weights, gradients, optimiser states and the larger of a micro-batch's pass and the optimiser's own work."""
-        settings = self.settings.training.settings
+        settings = self.settings.trainer
         model, setup = self._policy.model, self.setup
         trained = [p for p in model.parameters() if p.requires_grad]
         size = sum(p.nbytes for p in trained)
-        states = sum(p.numel() * state_bytes(self.settings.training.optimizer, p.dtype) for p in _kinds(trained))
+        states = sum(p.numel() * state_bytes(self.settings.optim.optimizer, p.dtype) for p in _kinds(trained))
         saved = self._policy_weights if setup.accelerator == "cpu" else 0  # The file's content is made in memory.
         gradients = size / setup.gradient_shards
         passed = self._policy.training(self._pairs(), accumulates=setup.accumulates(settings)) + self._dequantised
@@ -123,14 +123,14 @@ class MemoryPlan:
 
     def _pairs(self) -> list:
         settings = self.settings
-        pairs = min(settings.training.settings.micro_batch_size, settings.training.settings.global_batch_size)
-        answers = 2 if settings.training.objective.needs_rejected else 1
-        length = settings.sampler.max_new_tokens
+        pairs = min(settings.trainer.micro_batch_size, settings.trainer.global_batch_size)
+        answers = 2 if settings.loss.needs_rejected else 1
+        length = settings.sampling.max_new_tokens
         return [(_prompt(i, self.prompt), [answer] * length) for answer in range(answers) for i in range(pairs)]
 
     def _scoring_pass(self, rehearsal: Rehearsal, prompt: int, responses: int) -> int:
         """The worst of batches with responses at the limit, and with rows as full as they can be."""
-        budget, longest = self.settings.scoring_tokens, self.settings.sampler.max_new_tokens
+        budget, longest = self.settings.scoring.tokens_per_batch, self.settings.sampling.max_new_tokens
         width = min(MAX_ROW, budget) - prompt
         lengths = {longest, max(1, min(longest, width // min(responses, max(1, -(-width // longest)))))}
         share = rehearsal.shares_prompts

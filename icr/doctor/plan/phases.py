@@ -137,7 +137,7 @@ def make_plan(
     memory = MemoryPlan(settings, setup, policy, reference, *longest)
     counted = Counts(settings, doctor, setup, work, memory)
     model = setup.rehearsal(policy, trains=True).model
-    states = state_bytes(settings.training.optimizer, setup.policy_dtype)
+    states = state_bytes(settings.optim.optimizer, setup.policy_dtype)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     saved = trained * setup.policy_dtype.itemsize
     return Plan(
@@ -156,7 +156,7 @@ def _assumptions(settings: Settings, doctor: DoctorSettings, setup: Setup, polic
     if not policy.local:
         notes.append(f"{policy.path} is not on this machine: its shape is model.shape's")
     if setup.samples:
-        limit = settings.sampler.max_new_tokens
+        limit = settings.sampling.max_new_tokens
         mean = doctor.tokens_a_response(limit)
         notes.append(
             f"memory is for the longest prompt ({longest} tokens) and responses of {limit}; work for {mean} on average"
@@ -178,8 +178,8 @@ class Counts:
 
     def __post_init__(self) -> None:
         self.cost: Cost = cost(self.setup.rehearsal(self.memory.policy, trains=False).model, self.memory.policy.config)
-        self.n = self.settings.sampler.n
-        self.mean = self.doctor.tokens_a_response(self.settings.sampler.max_new_tokens)
+        self.n = self.settings.sampling.n
+        self.mean = self.doctor.tokens_a_response(self.settings.sampling.max_new_tokens)
         self.sampled = self.work.count * self.n * self.mean if self.setup.samples else 0
         self.pairs = self.work.count * (self.doctor.pairs if self.setup.samples else 1)
 
@@ -224,7 +224,7 @@ class Counts:
         """A batch goes on until its longest row ends: of `R` rows of exponential length, `mean · H_R`."""
         if self.setup.engine:
             return prompts * n * self.mean / CONCURRENT
-        sampler = self.settings.sampler
+        sampler = self.settings.sampling
         together = max(1, int(sampler.tokens_per_batch // (n * (mean_prompt + sampler.max_new_tokens))))
         together = min(together, self.setup.part, prompts)
         longest = self.mean * (math.log(together * n) + 0.5772)
@@ -236,29 +236,29 @@ class Counts:
 
     def _reference(self, memory: Memory) -> Phase:
         tokens, flops = self._on_pairs()
-        if self.settings.training.objective.needs_partner:
+        if self.settings.loss.needs_partner:
             partners, more = self._on_pairs()
             tokens, flops = tokens + partners, flops + more
         return Phase("reference", tokens, flops, memory, self.setup.policy_dtype)
 
     def _training(self, memory: Memory) -> Phase:
-        settings = self.settings.training.settings
+        settings = self.settings.trainer
         seen = settings.max_steps * settings.global_batch_size if settings.max_steps else settings.epochs * self.pairs
         tokens, forward = self._on_pairs()
         share = seen / max(1, self.pairs)
         # Forward, and in the backward pass as much for the inputs and as much for the weights that are trained.
         passes = (2 if self.setup.adapter else 3) + self.setup.checkpointing
-        passes += self.settings.training.objective.needs_partner
+        passes += self.settings.loss.needs_partner
         return Phase("training", tokens * share, passes * forward * share, memory, self.setup.training_dtype)
 
     def _evaluation(self, memory: Memory) -> Phase:
         evaluation = self.settings.evaluation
-        given = evaluation.prompts.prompts(list(self.settings.languages), evaluation.split).prompts
+        given = evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split).prompts
         prompts = np.full(len(given), self.work.prompts.mean())
         return self._sampling("evaluation", prompts, evaluation.n, memory)
 
     def _on_pairs(self) -> tuple[float, float]:
-        answers = 2 if self.settings.training.objective.needs_rejected else 1
+        answers = 2 if self.settings.loss.needs_rejected else 1
         tokens, flops = self._rows(self.work.prompts, answers, self.memory._policy.shares_prompts)
         share = self.pairs / self.work.count
         return tokens * share, flops * share

@@ -94,7 +94,7 @@ def prompts_of(settings: Settings) -> list[Prompt]:
     Raises:
         DataError, ConfigError: they cannot be read.
     """
-    codes = list(settings.languages)
+    codes = settings.langs.codes
     if settings.stage.name == "sft":
         given: Sequence[Any] = settings.data.demonstrations(codes)
     elif hasattr(settings.data, "prompts"):
@@ -112,8 +112,8 @@ def _measured(
     source: str,
     notes: tuple[str, ...],
 ) -> Workload:
-    room = (context or 2**62) - settings.sampler.max_new_tokens
-    rows: dict[str, list[tuple[int, int, int]]] = {code: [] for code in settings.languages}
+    room = (context or 2**62) - settings.sampling.max_new_tokens
+    rows: dict[str, list[tuple[int, int, int]]] = {code: [] for code in settings.langs.codes}
     with progress(len(prompts), "prompts") as update:
         for prompt in prompts:
             lengths = tokens(prompt.text), tokens(settings.reward_prompt.text(prompt)), len(prompt.text)
@@ -130,7 +130,7 @@ def _lengths(rows: Sequence[tuple[int, int, int]], room: int) -> Lengths:
 
 def _assumed(settings: Settings, doctor: DoctorSettings, context: int | None, why: str) -> Workload:
     count = getattr(settings.data, "prompts_per_language", None) or doctor.prompts
-    longest = max(doctor.prompt_tokens, (context or 0) - settings.sampler.max_new_tokens)
+    longest = max(doctor.prompt_tokens, (context or 0) - settings.sampling.max_new_tokens)
     prompts = np.full(count, doctor.prompt_tokens)
     prompts[0] = longest  # Memory goes by the longest.
     lengths = Lengths(prompts, prompts)
@@ -138,4 +138,4 @@ def _assumed(settings: Settings, doctor: DoctorSettings, context: int | None, wh
         f"{count} prompts a language of {doctor.prompt_tokens} tokens are assumed (doctor.prompts, "
         f"doctor.prompt_tokens), one of them as long as the context allows: {why.rstrip('.')}"
     )
-    return Workload(dict.fromkeys(settings.languages, lengths), "assumed", (note,))
+    return Workload(dict.fromkeys(settings.langs.codes, lengths), "assumed", (note,))

@@ -1,0 +1,155 @@
+"""What every stage of a run depends on: the one place in which the keys of stages are made.
+
+    start, prompts ─→ responses ─→ rewards ─→ choices ─→ pairs ─→ model ─→ the next round's start
+                          └──────────────── reward accuracy           └──→ evaluation
+
+A stage's key is its own settings and the versions of what it is made of. A version is the hash of a key, so that a
+change anywhere upstream changes every key that follows from it; models, prompts and other data that come from outside
+are hashed by content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from icr.config import Settings
+from icr.rundir import Key, fingerprint
+from icr.rundir.fingerprint import Json
+from icr.types import Demonstration, Preference, Prompt
+
+
+@dataclass
+class Keys:
+    """Keys of all stages of a run, in the order in which they are made.
+
+    Attributes:
+        settings: of the run.
+        data: the prompts that fit the context, or the demonstrations or preferences that are trained on.
+        evaluated: the prompts of the evaluation; none where nothing is evaluated.
+        context: positions of the model, which examples that are given have to fit.
+        known: keys by stage.
+    """
+
+    settings: Settings
+    data: Sequence[Prompt] | Sequence[Demonstration] | Sequence[Preference]
+    evaluated: Sequence[Prompt] = ()
+    context: int | None = None
+    known: dict[str, Key] = field(default_factory=dict)
+
+    def of_run(self) -> dict[str, Key]:
+        """Keys of all stages."""
+        settings = self.settings
+        if settings.evaluation:
+            for name, path in settings.stage.baselines.items():
+                self._evaluation(name, path)
+        policies = [settings.model.path]
+        for round in range(settings.iterations):
+            policies.append(self._round(round, policies))
+            if settings.evaluation:
+                self._evaluation(settings.stage.result.format(round=round), policies[-1])
+        if settings.evaluation and settings.scores:
+            self._reward_accuracy(policies[:1])
+        return self.known
+
+    def _round(self, round: int, policies: Sequence[str]) -> str:
+        """Adds the keys of one round; returns the stage of its model."""
+        name, settings = f"round_{round}", self.settings
+        pairs = self._regenerated(name, round, policies) if settings.samples else self._given(name)
+        self._add(f"{name}/pairs", self._reference_settings(), pairs | self._reference(policies[round]))
+        loader = replace(settings.model.loader, adapter=None)
+        self._add(
+            f"{name}/model",
+            {
+                "loss": settings.loss,
+                "optim": settings.optim,
+                "trainer": settings.trainer,
+                "model": {"from_scratch": settings.model.from_scratch and round == 0, "loader": loader},
+                "adapter": settings.adapter,
+                "seed": settings.seed,
+            },
+            {"start": self._version(policies[round]), "pairs": self._version(f"{name}/pairs")},
+        )
+        if settings.adapter and settings.adapter.merge:
+            self._add(f"{name}/merged", self._loading(), {"model": self._version(f"{name}/model")})
+        return f"{name}/model"
+
+    def _regenerated(self, name: str, round: int, policies: Sequence[str]) -> dict[str, str]:
+        """Adds the keys of a round's data; returns what its pairs are made of."""
+        settings = self.settings
+        self._add(
+            f"{name}/responses",
+            {"sampling": settings.sampling, "seed": settings.seed, **self._loading()},
+            {"policy": self._version(policies[round]), "prompts": _texts(self.data, "text")},
+        )
+        self._rewards(f"{name}/rewards", settings.reward_prompt, round, policies)
+        choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
+        for stage in ("skipped", "length_control"):
+            self._add(f"{name}/{stage}", choosing, {"rewards": self._version(f"{name}/rewards")})
+        return {"choices": self._version(f"{name}/skipped")}
+
+    def _given(self, name: str) -> dict[str, str]:
+        content = fingerprint.of_value([asdict(row) for row in self.data])
+        self._add(f"{name}/skipped", {"context": self.context, **self._loading()}, {"data": content})
+        return {"data": self._version(f"{name}/skipped")}
+
+    def _rewards(self, stage: str, prompt: object, round: int, policies: Sequence[str]) -> None:
+        settings = self.settings
+        upstream = {"responses": self._version(f"round_{round}/responses"), "prompts": _texts(self.data, "english")}
+        if settings.reward.needs_reward_pair:
+            policy, reference = settings.reward_pair.at(round, policies)
+            upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
+            self._add(stage, {"reward": settings.reward, "reward_prompt": prompt, **self._loading()}, upstream)
+        else:
+            self._add(stage, {"reward": settings.reward}, upstream)
+
+    def _reference_settings(self) -> dict[str, object]:
+        """What the reference log-probs beside the pairs depend on."""
+        loss = self.settings.loss
+        needs = {"needs_reference": loss.needs_reference, "needs_partner": loss.needs_partner}
+        return {"loss": needs, **(self._loading() if loss.needs_reference else {})}
+
+    def _reference(self, start: str) -> dict[str, str]:
+        if not self.settings.loss.needs_reference:
+            return {}
+        pair = self.settings.reward_pair
+        paths = {"round_start": start, "policy": pair.policy, "reference": pair.reference}
+        return {"training_reference": self._version(paths[self.settings.training_reference])}
+
+    def _evaluation(self, name: str, model: str) -> None:
+        settings, evaluation = self.settings, self.settings.evaluation
+        sampling = replace(settings.sampling, n=evaluation.n, **evaluation.sampling)
+        self._add(
+            f"evaluation/{name}",
+            {
+                "evaluation": replace(evaluation, reward_prompts={}),
+                "sampling": sampling,
+                "seed": settings.seed,
+                **self._loading(),
+            },
+            {"model": self._version(model), "prompts": fingerprint.of_value([asdict(p) for p in self.evaluated])},
+        )
+
+    def _reward_accuracy(self, policies: Sequence[str]) -> None:
+        for name, prompt in self.settings.evaluation.reward_prompts.items():
+            if name != self.settings.reward_prompt.name:
+                self._rewards(f"evaluation/rewards_{name}", prompt, 0, policies)
+
+    def _loading(self) -> dict[str, object]:
+        """How models are loaded for anything but training."""
+        quantisation = self.settings.adapter and self.settings.adapter.quantisation
+        loader = replace(self.settings.model.loader, adapter=None, frozen=())
+        return {"model": {"loader": loader}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}
+
+    def _version(self, model_or_stage: str) -> str:
+        known = self.known.get(model_or_stage)
+        return known.version if known else fingerprint.of_model(model_or_stage)
+
+    def _add(self, stage: str, settings: Mapping[str, object], upstream: Mapping[str, str]) -> None:
+        plain: dict[str, Json] = {name: fingerprint.of_object(value) for name, value in settings.items()}
+        self.known[stage] = Key(plain, upstream)
+
+
+def _texts(prompts: Sequence[Prompt], side: str) -> str:
+    """Hash of one side of the prompts: as they are answered, or (`english`) as rewards see them."""
+    return fingerprint.of_value([(p.id, p.language, p.text if side == "text" else p.english) for p in prompts])

@@ -1,0 +1,180 @@
+"""One round's data, as functions over a run directory: sample, reward, choose, and the training reference's log-probs.
+
+Each is a stage of the run directory, made once. Prompts, responses and pairs are shared out over the processes of the
+run and gathered on rank 0.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from icr import distributed
+from icr.errors import RunError
+from icr.losses import Objective
+from icr.models import LoadedModel, Loader, residency
+from icr.progress import progress
+from icr.rewards import Choices, LengthPenalty, Pairing, apply_gate, choose_pairs
+from icr.rounds import pairs
+from icr.rounds.annotate import Annotator
+from icr.rounds.gates import Gate
+from icr.rundir import PairTable, ResponseTable, RunDirectory, Table
+from icr.sampling import Sampler
+from icr.types import PreferencePair, Prompt, Response, ScoredResponse
+
+log = logging.getLogger(__name__)
+
+PART = 64
+"""Prompts per process that are scored between two saves."""
+
+LONG_PART = 1024
+"""Prompts per process that are scored between two saves where every part loads the reward pair anew."""
+
+
+@dataclass(frozen=True)
+class RoundData:
+    """Where the data of a round come from and go to.
+
+    Attributes:
+        store: the run directory.
+        round: number of the round.
+        prompts: of all languages.
+        seed: of the run and round.
+    """
+
+    store: RunDirectory
+    round: int
+    prompts: Sequence[Prompt]
+    seed: tuple
+
+    @property
+    def name(self) -> str:
+        """Folder of the round in the run directory."""
+        return f"round_{self.round}"
+
+    @property
+    def by_key(self) -> dict[tuple[str, str], Prompt]:
+        """Prompts by id and language."""
+        return {(prompt.id, prompt.language): prompt for prompt in self.prompts}
+
+
+def sample(data: RoundData, sampler: Sampler, policy: LoadedModel) -> list[Response]:
+    """The stage `responses`: `K` per prompt."""
+    with progress(len(data.prompts), f"{data.name} · sampling") as update:
+
+        def make(prompts: Sequence[Prompt]) -> list[Response]:
+            return distributed.gather_to_rank0(sampler.sample(policy, distributed.shard(prompts), data.seed, update))
+
+        at_a_time = sampler.prompts_per_part * distributed.size()
+        table = ResponseTable(Response, data.by_key)
+        try:
+            return data.store.rows_by_prompt(f"{data.name}/responses", table, data.prompts, at_a_time, make)
+        finally:
+            sampler.release()
+
+
+def reward(
+    data: RoundData, responses: Sequence[Response], annotator: Annotator, policy: LoadedModel, part: int = PART
+) -> list[ScoredResponse]:
+    """The stage `rewards`: one per response.
+
+    Args:
+        part: prompts per process that are scored between two saves.
+    """
+    by_key = data.by_key
+    of_prompt: dict[tuple[str, str], list[Response]] = {}
+    for response in responses:
+        of_prompt.setdefault((response.id, response.language), []).append(response)
+    with progress(len(responses) * 2, f"{data.name} · scoring") as update:
+
+        def make(prompts: Sequence[Prompt]) -> list[ScoredResponse]:
+            # All responses to a prompt on one rank: equal ones get equal rewards, and share a pass over it.
+            mine = [response for p in distributed.shard(prompts) for response in of_prompt[p.id, p.language]]
+            return distributed.gather_to_rank0(annotator.annotate(mine, by_key, policy, update))
+
+        at_a_time = part * distributed.size()
+        table = Table(ScoredResponse)
+        scored = data.store.rows_by_prompt(f"{data.name}/rewards", table, data.prompts, at_a_time, make)
+    annotator.release()
+    return scored
+
+
+def choose(
+    data: RoundData,
+    responses: Sequence[Response],
+    scored: Sequence[ScoredResponse],
+    *,
+    length_control: LengthPenalty,
+    gate: Gate | None,
+    pairing: Pairing,
+) -> list[PreferencePair]:
+    """The stages `skipped` and `length_control`, and the pairs: without the training reference's log-probs yet.
+
+    Raises:
+        RunError: no prompt gives a pair; the reasons are listed with their counts.
+    """
+    texts = {(r.id, r.language, r.k): r.text for r in responses}
+    gated = apply_gate(scored, texts, gate, gate.reason) if gate else scored
+    choices = choose_pairs(gated, pairing, length_control, round=data.round, texts=texts)
+    choices = pairs.without_identical(choices, responses)
+    curves = {language: result.as_dict() for language, result in choices.length_control.items()}
+    data.store.json(f"{data.name}/skipped", lambda: choices.skipped)
+    data.store.json(f"{data.name}/length_control", lambda: curves)
+    reasons = _reasons(choices)
+    if not choices.pairs:
+        raise RunError(
+            f"{data.name} has no usable pair among {len(data.prompts)} prompts: {reasons}. Sample more or longer "
+            "responses (sampling.n, sampling.max_new_tokens, sampling.temperature) or loosen the gates."
+        )
+    log.info("%s: %d pairs from %d prompts (%s)", data.name, len(choices.pairs), len(data.prompts), reasons)
+    return pairs.from_choices(choices, responses, gated, data.by_key)
+
+
+def reference(
+    store: RunDirectory,
+    name: str,
+    made: Sequence[PreferencePair],
+    objective: Objective,
+    policy: LoadedModel,
+    *,
+    path: str | None,
+    loader: Loader,
+    tokens_per_batch: int,
+) -> list[PreferencePair]:
+    """The stage `pairs`: with the training reference's log-probs, where the objective asks for them.
+
+    Args:
+        name: folder of the round.
+        policy: the round's start.
+        path: of the training reference; None where that is the policy as it stands.
+        tokens_per_batch: token budget of a scoring pass.
+    """
+
+    def make() -> Sequence[PreferencePair]:
+        if not objective.needs_reference:
+            return made
+        rows = pairs.with_partners(made) if objective.needs_partner else made
+        opened = residency.beside(loader, path, policy) if path else nullcontext(policy)
+        total = len(rows) * (4 if objective.needs_partner else 2)
+        with opened as model, progress(total, f"{name} · reference") as update:
+            known = pairs.with_reference_logps(
+                distributed.shard(rows),
+                model,
+                partners=objective.needs_partner,
+                tokens_per_batch=tokens_per_batch,
+                on_batch=update,
+                among=rows,
+            )
+        return distributed.gather_to_rank0(known)
+
+    return store.rows(f"{name}/pairs", PairTable(PreferencePair), make)
+
+
+def _reasons(choices: Choices) -> str:
+    totals: dict[str, int] = {}
+    for reasons in choices.skipped.values():
+        for reason, count in reasons.items():
+            totals[reason] = totals.get(reason, 0) + count
+    return ", ".join(f"{reason}: {count}" for reason, count in totals.items()) or "nothing skipped"

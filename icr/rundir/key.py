@@ -1,0 +1,51 @@
+"""What a stage's content depends on, all of it and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from icr.rundir import fingerprint
+from icr.rundir.fingerprint import Json
+
+
+@dataclass(frozen=True)
+class Key:
+    """The key of a stage: two runs whose stages have one key have the same content there.
+
+    Attributes:
+        settings: its own settings, by their names in `conf/`, without those that change no number.
+        upstream: versions of what it is made of, by name: other stages, models, prompts.
+    """
+
+    settings: Mapping[str, Json]
+    upstream: Mapping[str, str]
+
+    @property
+    def version(self) -> str:
+        """What stands for the stage's content in the keys of later ones."""
+        return fingerprint.of_value(self.as_json())
+
+    def as_json(self) -> dict[str, Json]:
+        """For the manifest."""
+        return {"settings": dict(self.settings), "upstream": dict(self.upstream)}
+
+    def differs_from(self, stored: Mapping[str, Json]) -> list[str]:
+        """Lines `name: before → now` for all in which a stored key (as JSON) differs from this one."""
+        now = self.as_json()
+        return [
+            line
+            for part in ("settings", "upstream")
+            for line in difference(stored.get(part, {}), fingerprint.as_stored(now[part]))
+        ]
+
+
+def difference(before: Json, after: Json, key: str = "") -> list[str]:
+    """Lines `key: before → after` for every leaf at which two nested dictionaries differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for name in dict.fromkeys([*before, *after])
+            for line in difference(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if before == after else [f"{key}: {before} → {after}"]

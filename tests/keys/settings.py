@@ -1,0 +1,194 @@
+"""Every setting of `conf/`, another value for each, and the stages whose keys that changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from icr import config
+from icr.keys import Keys
+from icr.pocket.assets import folder
+from icr.rundir import Key
+
+COMPOSITIONS = {
+    "": [],
+    "loss=kto": ["loss=kto"],
+    "loss=ipo": ["loss=ipo"],
+    "loss=nll": ["loss=nll"],
+    "adapter=lora": ["adapter=lora"],
+    "adapter=qlora": ["adapter=qlora", "model.loader.frozen=[]"],
+    "sampling=vllm": ["sampling=vllm"],
+    "sampling=vllm_server": ["sampling=vllm_server", "sampling.urls=[http://a:1]"],
+    "reward_prompt=translate": ["reward_prompt=translate"],
+    "reward_prompt=translate_lexicon": ["reward_prompt=translate_lexicon"],
+    "gate=language": ["gate=language"],
+    "pairing=random": ["pairing=random"],
+    "pairing=disjoint": ["pairing=disjoint"],
+    "length_control=off": ["length_control='off'"],
+    "reward=judge": ["stage=english_dpo", "reward=judge"],
+    "optim=adamw8bit": ["optim=adamw8bit"],
+    "optim=paged_adamw8bit": ["optim=paged_adamw8bit"],
+    "strategy=fsdp2": ["strategy=fsdp2"],
+    "controls=standard": ["controls=standard"],
+    "logger=wandb": ["logger=wandb"],
+    "data=pocket_demonstrations": ["stage=sft", "data=pocket_demonstrations"],
+    "data=parallel": ["data=parallel", "data.dir={files}/prompts", "model=pocket", "langs.codes=[en,sw]"],
+    "data=demonstrations": ["stage=sft", "data=demonstrations", "data.file={files}/a.jsonl", "model=pocket_sft"],
+    "data=preferences": ["stage=english_dpo", "data=preferences", "data.file={files}/a.jsonl", "model=pocket_sft"],
+}
+"""Choices that together show every setting, by the name under which the table lists what only they have."""
+
+OTHER = {
+    "adapter.quantisation.type": "fp4",
+    "adapter.target_modules": ["q_proj"],
+    "data.dir": "{files}/others",
+    "data.file": "{files}/b.jsonl",
+    "data.id_field": "other_id",
+    "data.on_missing": "drop",
+    "data.text_field": "other",
+    "evaluation.prompts.prompts_per_language": 3,
+    "evaluation.sampling": {"temperature": 0.5},
+    "evaluation.split": "dev",
+    "langs.codes": ["en"],
+    "langs.names": {"en": "Anglais", "sw": "Kiswahili", "de": "Deutsch"},
+    "length_control.unit": "bytes",
+    "logger.group": "g",
+    "loss.nll_reduction": "token",
+    "model.loader.attn_implementation": "eager",
+    "model.loader.dtype": "bfloat16",
+    "model.path": str(folder("blank")),
+    "model.reference": str(folder("blank")),
+    "model.shape": {"model_type": "llama"},
+    "optim.optimizer.betas": [0.5, 0.9],
+    "optim.schedule": "linear",
+    "pairing.minimum_margin": 0.5,
+    "reward.token_clip": 0.5,
+    "reward_pair.policy": str(folder("blank")),
+    "reward_pair.policy_round": "current",
+    "reward_pair.reference": str(folder("blank")),
+    "reward_pair.residency": "one",
+    "sampling.dtype": "bfloat16",
+    "sampling.engine": {"seed": 1},
+    "sampling.top_k": 5,
+    "sampling.tolerance": 0.5,
+    "sampling.urls": ["http://b:2"],
+    "scoring.tokens_per_batch": 512,
+    "gate.confidence": 0.8,
+    "stage.baselines": {"other": str(folder("blank"))},
+    "stage.split": "sft",
+    "trainer.accelerator": "auto",
+    "trainer.max_steps": 3,
+    "trainer.precision": "bf16-mixed",
+    "training_reference": "policy",
+    "length_control.upper_bound": 2.0,
+    "trainer.threads": 2,
+}
+"""Another value, where it cannot be told from the first."""
+
+TOGETHER = {
+    "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"}
+}
+"""Settings that cannot be changed alone."""
+
+
+def write_files(folder: Path) -> None:
+    """Prompts and examples in which every setting of a data source matters."""
+    texts = {"en": ["Name a river.", "Name a hill."], "sw": ["Taja mto.", "Taja kilima."]}
+    for name, extra in (("prompts", ""), ("others", "!")):
+        (folder / name).mkdir()
+        for code, lines in texts.items():
+            rows = [
+                {"instruction": f"{text}{extra}", "other": f"{text} ?", "instruction_id": str(n), "other_id": f"o{n}"}
+                for n, text in enumerate(lines)
+            ]
+            (folder / name / f"{code}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in "ab":
+        row = {"prompt": f"Say {name}.", "response": "yes", "chosen": "yes", "rejected": "no", "language": "en"}
+        (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+
+
+def composed(overrides: list[str], files: Path) -> DictConfig:
+    """The configuration of one of `COMPOSITIONS`."""
+    given = [override.replace("{files}", str(files)) for override in overrides]
+    return hydra.compose("config", ["run.dir=somewhere", *given])
+
+
+def leaves(cfg: DictConfig) -> Iterator[str]:
+    """Every setting, dotted: what holds no further settings."""
+    for key, node in config.nodes(cfg):
+        name = key.rpartition(".")[2]
+        group = "." not in key and OmegaConf.is_dict(node)
+        filled = OmegaConf.is_dict(node) and not node._is_none() and len(node)
+        if not (name.startswith("_") or group or filled):
+            yield key
+
+
+def changed(cfg: DictConfig, key: str, files: Path) -> DictConfig | None:
+    """The configuration with another value at `key`; None where the key repeats another one (an interpolation)."""
+    node = dict(config.nodes(cfg))[key]
+    if OmegaConf.is_interpolation(node._get_parent(), key.rpartition(".")[2]) and key not in OTHER:
+        return None
+    new = cfg.copy()
+    for place, value in TOGETHER.get(key, {key: _other(key, OmegaConf.select(cfg, key))}).items():
+        if isinstance(value, str):
+            value = value.replace("{files}", str(files))
+        OmegaConf.update(new, place, value, merge=False, force_add=True)
+    return new
+
+
+def keys(cfg: DictConfig) -> dict[str, Key]:
+    """Keys of all stages of a run, with all its prompts."""
+    settings = config.build(cfg)
+    codes, evaluation = settings.langs.codes, settings.evaluation
+    if settings.samples:
+        data = settings.data.prompts(codes, settings.stage.split).prompts
+    elif settings.data.provides == "demonstrations":
+        data = settings.data.demonstrations(codes)
+    else:
+        data = settings.data.preferences(codes)
+    evaluated = evaluation.prompts.prompts(codes, evaluation.split).prompts if evaluation else []
+    return Keys(settings, data, evaluated, context=2048).of_run()
+
+
+def changes(before: dict[str, Key], after: dict[str, Key]) -> list[str]:
+    """Stages that have another key, or are there on one side alone."""
+    return [stage for stage in dict.fromkeys([*before, *after]) if before.get(stage) != after.get(stage)]
+
+
+def declared_incidental(settings: config.Settings, key: str) -> bool:
+    """Whether a field on the way to the setting says `compare=False`."""
+    value: Any = settings
+    for name in key.split("."):
+        if not dataclasses.is_dataclass(value):
+            return False
+        fields = {field.name: field for field in dataclasses.fields(value)}
+        if name not in fields:
+            return False
+        if not fields[name].compare:
+            return True
+        value = getattr(value, name)
+    return False
+
+
+def _other(key: str, value: Any) -> Any:
+    if key in OTHER:
+        return OTHER[key]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.25
+    if isinstance(value, str):
+        return f"{value}x"
+    if OmegaConf.is_list(value):
+        return [*value, "x"]
+    if value is None or OmegaConf.is_dict(value):
+        return {"x": "y"} if OmegaConf.is_dict(value) else "x"
+    raise TypeError(f"no other value is known for {key}={value!r}")

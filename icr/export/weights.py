@@ -69,7 +69,8 @@ def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTraine
     """The model at `path`; where that is an adapter, the base that it names with the adapter merged in."""
     if base := base_of(path):
         model = merged(_whole(base, torch.float32, remote_code), path)
-        return model.to(dtype or _stored_dtype(base, remote_code))
+        # The decorator of transformers' `to` hides `self` from a type checker.
+        return model.to(dtype or _stored_dtype(base, remote_code))  # type: ignore[arg-type]
     try:
         options = {"trust_remote_code": remote_code, "use_safetensors": True}
         return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)

@@ -51,11 +51,9 @@ class LengthControlResult:
     pairs: np.ndarray
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as lists and numbers that JSON can hold; NaN becomes `None`."""
+        """The same as lists and numbers."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        return {
-            name: _plain(value.tolist() if isinstance(value, np.ndarray) else value) for name, value in values.items()
-        }
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
 
 class LengthPenalty(Protocol):
@@ -215,9 +213,3 @@ def _check(unit: str, upper_bound: float | None) -> None:
     require_one_of("unit", unit, UNITS)
     if upper_bound is not None:
         require_number("upper_bound", upper_bound, otherwise="or None")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from icr.metrics import GLOBAL_STEP, ROUND, STEP
+from icr.rundir import Layout, Summary
 
 
 @dataclass
@@ -23,11 +23,12 @@ class CsvTracking:
 
     directory: Path
 
-    def loggers(self, round_name: str) -> Sequence[Logger]:
+    def loggers(self, round: int) -> Sequence[Logger]:
         """A new file, for this attempt at the round."""
-        return [CSVLogger(self.directory / round_name, name="metrics", flush_logs_every_n_steps=1)]
+        folder = Layout(self.directory).round(round).metrics
+        return [CSVLogger(folder.parent, name=folder.name, flush_logs_every_n_steps=1)]
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Summary) -> None:
         """Does nothing: the files are complete at every step."""
 
 
@@ -35,7 +36,7 @@ def write_metrics(directory: Path) -> None:
     """Write `metrics.csv` into a run directory, unless nothing has been logged in it."""
     joined = joined_metrics(directory)
     if len(joined):
-        joined.to_csv(directory / "metrics.csv", index=False)
+        joined.to_csv(Layout(directory).metrics, index=False)
 
 
 def joined_metrics(directory: Path) -> pd.DataFrame:
@@ -46,17 +47,15 @@ def joined_metrics(directory: Path) -> pd.DataFrame:
         before ended) and one per metric, sorted by the first two.
     """
     tables = [pd.DataFrame(columns=[ROUND, STEP], dtype=int)]
-    for file in sorted(directory.glob("round_*/metrics/version_*/metrics.csv"), key=_attempt):
-        if not file.stat().st_size:
-            continue  # killed as it was begun
-        table = pd.read_csv(file).dropna(subset=[STEP]).astype({STEP: int})
-        table.insert(0, ROUND, _attempt(file)[0])
-        tables.append(table)
+    layout = Layout(directory)
+    for round in layout.rounds():
+        for file in layout.round(round).metrics_files():
+            if not file.stat().st_size:
+                continue  # killed as it was begun
+            table = pd.read_csv(file).dropna(subset=[STEP]).astype({STEP: int})
+            table.insert(0, ROUND, round)
+            tables.append(table)
     joined = pd.concat(tables).drop_duplicates([ROUND, STEP], keep="last").sort_values([ROUND, STEP])
     steps = joined.groupby(ROUND)[STEP].max() + 1
     joined.insert(2, GLOBAL_STEP, joined[STEP] + joined[ROUND].map(steps.cumsum() - steps))
     return joined.reset_index(drop=True)
-
-
-def _attempt(file: Path) -> tuple[int, int]:
-    return int(file.parts[-4].removeprefix("round_")), int(file.parts[-2].removeprefix("version_"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from lightning.pytorch.loggers import Logger
+
+from icr.rundir import Summary
 
 
 class Tracker(Protocol):
@@ -14,23 +16,23 @@ class Tracker(Protocol):
     What is logged has the names of `icr.metrics`. No tracker is given the configuration, which may hold secrets.
     """
 
-    def loggers(self, round_name: str) -> Sequence[Logger]:
-        """Lightning loggers of one training; it logs at steps that begin at 0.
+    def loggers(self, round: int) -> Sequence[Logger]:
+        """Lightning loggers of the training of one round; it logs at steps that begin at 0.
 
         Args:
-            round_name: its folder in the run directory, such as `round_0`. The rounds before are done.
+            round: its number. The rounds before are done.
         """
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Called once, with the content of `summary.json`, when everything else is done."""
+    def finish(self, summary: Summary) -> None:
+        """Called once, when everything else is done."""
 
 
 class NoTracking:
     """The tracker of a process that writes nothing: any but rank 0."""
 
-    def loggers(self, round_name: str) -> Sequence[Logger]:
+    def loggers(self, round: int) -> Sequence[Logger]:
         """An empty list."""
         return []
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Summary) -> None:
         """Does nothing."""

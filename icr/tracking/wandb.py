@@ -14,7 +14,8 @@ from lightning.pytorch.loggers import Logger
 
 from icr.errors import ConfigError
 from icr.metrics import GLOBAL_STEP, ROUND, STEP
-from icr.rundir.reader import Run, open_run
+from icr.rundir import Run, Summary, open_run
+from icr.rundir.layout import round_folder
 from icr.tracking.csv import CsvTracking, joined_metrics
 
 if TYPE_CHECKING:
@@ -102,28 +103,27 @@ class WandbTracking:
         self.run.define_metric("*", step_metric=GLOBAL_STEP)
         self._csv = CsvTracking(self.directory)
 
-    def loggers(self, round_name: str) -> Sequence[Logger]:
+    def loggers(self, round: int) -> Sequence[Logger]:
         """The round's CSV file and its part of the W&B run."""
-        round = int(round_name.removeprefix("round_"))
         steps = joined_metrics(self.directory).groupby(ROUND)[STEP].max() + 1
         offset, logged = int(steps[steps.index < round].sum()), int(steps.get(round, 0))
-        return [*self._csv.loggers(round_name), RoundLogger(self.run, round, offset, logged)]
+        return [*self._csv.loggers(round), RoundLogger(self.run, round, offset, logged)]
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Log the results, the counts and a table of samples per round, and close the run."""
+    def finish(self, summary: Summary) -> None:
+        """Log the results, the counts and a table of samples a round, and close the run."""
         import wandb
 
         figures = {
-            f"{metric}/{model}/{language}": value
-            for model, metrics in summary["models"].items()
-            for metric, values in metrics.items()
+            f"{metric}/{model.label}/{language}": value
+            for model in summary.models
+            for metric, values in model.figures.items()
             for language, value in values.items()
         }
         self.run.summary.update(figures)
         run = open_run(self.directory)
-        for entry in summary["rounds"]:
-            samples = _samples(run, entry["round"])
-            self.run.log({f"round_{entry['round']}/samples": wandb.Table(dataframe=samples)})
+        for entry in summary.rounds:
+            samples = _samples(run, entry.round)
+            self.run.log({f"{round_folder(entry.round)}/samples": wandb.Table(dataframe=samples)})
         self.run.finish()
 
 

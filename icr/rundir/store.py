@@ -127,8 +127,8 @@ class RunDirectory:
 
     def json(self, stage: str, make: Callable[[], Any]) -> Any:
         """The document `<stage>.json`: read if complete, else made and written, with null for NaN."""
-        path = self.path / f"{stage}.json"
-        self._once(stage, f"{stage}.json", lambda: without_nan(make()), atomic.write_json)
+        path = self.layout.document(stage)
+        self._once(stage, path, lambda: without_nan(make()), atomic.write_json)
         return json.loads(path.read_text(encoding="utf-8"))
 
     def folder(self, stage: str, make: Callable[[], Saveable | None]) -> Path:

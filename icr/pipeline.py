@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from icr import distributed
 from icr.config import Settings
 from icr.data.context import within_context
+from icr.data.files import given
 from icr.errors import RunError
 from icr.evaluation.judged import JudgedResponse, metrics
 from icr.keys import Keys
@@ -25,7 +26,7 @@ from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
 from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
 from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs
-from icr.types import Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
+from icr.types import Prompt, PromptSet, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Pipeline:
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.model.loader.renderer(path)
                 check_same_vocabulary(self.renderer, other, settings.model.path, path)
-        self.given = [] if settings.samples else self._given()
+        self.given = given(settings.data, settings.langs.codes)
         self.prompts = self._prompts() if settings.samples else PromptSet([])
         keys = Keys(settings, self.prompts.prompts or self.given, self.evaluated, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
@@ -111,20 +112,16 @@ class Pipeline:
             RunError: none fits.
         """
         settings = self.settings
-        given = settings.data.prompts(settings.langs.codes, settings.stage.split)
+        found = settings.data.prompts(settings.langs.codes, settings.stage.split)
         texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
         limit = settings.sampling.max_new_tokens
-        kept = within_context(given, self.renderer, texts, self.context, limit)
+        kept = within_context(found, self.renderer, texts, self.context, limit)
         if not kept.prompts:
             raise RunError(
-                f"None of the {len(given.prompts)} prompts fits: the model's context is {self.context} tokens, of "
+                f"None of the {len(found.prompts)} prompts fits: the model's context is {self.context} tokens, of "
                 f"which sampling.max_new_tokens={limit} are kept for the response. Lower sampling.max_new_tokens."
             )
         return kept
-
-    def _given(self) -> list[Demonstration] | list[Preference]:
-        data, codes = self.settings.data, self.settings.langs.codes
-        return data.demonstrations(codes) if data.provides == "demonstrations" else data.preferences(codes)
 
     def _round(self, round: int, policies: Sequence[str], loggers: Sequence[Logger]) -> Path:
         settings, stages = self.settings, round_stages(round)

@@ -10,6 +10,11 @@ from icr.types import Prompt, PromptSet
 TOO_LONG = "longer than the context"
 
 
+def fits(tokens: int, context: int | None, max_new_tokens: int) -> bool:
+    """Whether a prompt of so many tokens leaves room for a response of `max_new_tokens`."""
+    return context is None or tokens + max_new_tokens <= context
+
+
 def within_context(
     prompts: PromptSet,
     renderer: Renderer,
@@ -31,7 +36,7 @@ def within_context(
     kept: list[Prompt] = []
     skipped = {language: dict(reasons) for language, reasons in prompts.skipped.items()}
     for prompt in prompts.prompts:
-        if max(len(renderer.prompt_ids(text(prompt))) for text in texts) + max_new_tokens <= context:
+        if fits(max(len(renderer.prompt_ids(text(prompt))) for text in texts), context, max_new_tokens):
             kept.append(prompt)
         else:
             reasons = skipped.setdefault(prompt.language, {})

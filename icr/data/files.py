@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import DataError
-from icr.types import Demonstration, Preference
+from icr.types import DataSource, Demonstration, Preference
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ class PreferenceFile:
             DataError: the file is missing, a line is malformed, or none is in these languages.
         """
         return [Preference(*row) for row in _rows(self.file, ("prompt", "chosen", "rejected"), languages)]
+
+
+def given(source: DataSource, languages: Sequence[str]) -> Sequence[Demonstration] | Sequence[Preference]:
+    """What a source provides to train on as it is; nothing, where it provides prompts."""
+    if source.provides == "demonstrations":
+        return source.demonstrations(languages)
+    return source.preferences(languages) if source.provides == "preferences" else []
 
 
 def _rows(file: str, fields: Sequence[str], languages: Sequence[str]) -> list[list[str]]:

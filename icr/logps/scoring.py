@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from icr.logps.attention import shares_prompts
 from icr.logps.engine import token_logps
-from icr.logps.layout import MAX_ROW, IdPair, lay_out, row_width, rows_by_prompt
+from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, row_width, rows_by_prompt
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,13 @@ def plan(
         yield batch
 
 
+def lay_out_batch(sequences: Sequence[IdPair], rows: Sequence[Sequence[int]]) -> tuple[list[int], TokenLayout]:
+    """One batch of `plan`: indices of its sequences, in the order of their targets, and their layout."""
+    indices = [index for row in rows for index in row]
+    places = {index: place for place, index in enumerate(indices)}
+    return indices, lay_out([sequences[i] for i in indices], [[places[i] for i in row] for row in rows])
+
+
 def _check_finite(model: PreTrainedModel, sequences: Sequence[IdPair], scored: Mapping[int, np.ndarray]) -> None:
     bad = [index for index, values in scored.items() if not np.isfinite(values).all()]
     if not bad:
@@ -120,8 +127,6 @@ def _score_batch(
     model: PreTrainedModel, sequences: Sequence[IdPair], rows: Sequence[Sequence[int]]
 ) -> dict[int, np.ndarray]:
     """Token log-probs by index of the sequences in `rows`."""
-    indices = [index for row in rows for index in row]
-    places = {index: place for place, index in enumerate(indices)}
-    layout = lay_out([sequences[i] for i in indices], [[places[i] for i in row] for row in rows]).to(model.device)
-    values = token_logps(model, layout).cpu()
+    indices, layout = lay_out_batch(sequences, rows)
+    values = token_logps(model, layout.to(model.device)).cpu()
     return dict(zip(indices, (part.numpy() for part in values.split(layout.lengths.tolist())), strict=True))

@@ -52,6 +52,10 @@ class Quantisation:
         require_either("type", self.type, "nf4", "fp4")
         require("bitsandbytes", "adapter=qlora")
 
+    def reaches(self, adapted: bool) -> bool:
+        """Whether it is done to a model that is loaded, which has an adapter or not."""
+        return adapted or self.everything
+
     def config(self, dtype: torch.dtype) -> BitsAndBytesConfig:
         """What `from_pretrained` takes."""
         return BitsAndBytesConfig(

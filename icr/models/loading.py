@@ -160,6 +160,12 @@ class Loader:
         """Whether `load` makes 4-bit weights of the model at `path`, or of the one that the adapter there lies on."""
         return self._quantisation(path) is not None
 
+    def mark_trained(self, model: PreTrainedModel, *, adapted: bool) -> None:
+        """Ask gradients of what is trained: an adapter's weights, or else all, without those named `frozen`."""
+        for name, parameter in model.named_parameters():
+            trains = parameter.requires_grad if adapted else parameter.is_floating_point()
+            parameter.requires_grad = trains and not any(part in name for part in self.frozen)
+
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
         renderer = self.renderer(path)
@@ -173,7 +179,7 @@ class Loader:
 
     def _quantisation(self, path: str) -> adapters.Quantisation | None:
         quantisation = self.adapter.quantisation if self.adapter else None
-        return quantisation if quantisation and (quantisation.everything or base_of(path)) else None
+        return quantisation if quantisation and quantisation.reaches(base_of(path) is not None) else None
 
     def _weights(
         self, path: str, device: torch.device | str, quantisation: adapters.Quantisation | None
@@ -205,9 +211,7 @@ class Loader:
             for name, value in vars(module).items():
                 if "drop" in name and isinstance(value, float):
                     setattr(module, name, 0.0)
-        for name, parameter in model.named_parameters():
-            trains = parameter.requires_grad if loaded.base else parameter.is_floating_point()
-            parameter.requires_grad = trains and not any(part in name for part in self.frozen)
+        self.mark_trained(model, adapted=loaded.base is not None)
         move(model, device)
         model.eval()
         return loaded

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,55 @@ GUEST = "guest"
 """peft's name of an adapter that is on a model for a moment."""
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What decides whether two models can have the same weights in memory.
+
+    Attributes:
+        path: of the model, or of its adapter.
+        base: of the model under its adapter; None where it has none.
+        quantised: whether its weights are in 4 bits.
+    """
+
+    path: str
+    base: str | None
+    quantised: bool
+
+    def holds(self, other: Weights) -> bool:
+        """Whether `other` is this one with another adapter, or with none, however many bits either has."""
+        return _lies_on(self.base, other.base or other.path)
+
+    def serves(self, other: Weights) -> bool:
+        """Whether it is so with the same bits per weight."""
+        return self.holds(other) and self.quantised == other.quantised
+
+
+def hosts(trained: Weights, pair: Sequence[Weights], *, one_at_a_time: bool) -> list[int]:
+    """Whose weights each model of the reward pair uses, by place in `[trained, *pair]`: its own where nobody's serve.
+
+    Args:
+        one_at_a_time: whether a model with weights of its own is there only while it is used, and so serves no other.
+    """
+    models = [trained, *pair]
+    found = [0]
+    for place in range(1, len(models)):
+        there = [0] if one_at_a_time else [other for other in range(place) if found[other] == other]
+        found.append(next((other for other in there if models[other].serves(models[place])), place))
+    return found[1:]
+
+
+def together(hosts: Sequence[int], *, one_at_a_time: bool, offloads: bool) -> list[list[int]]:
+    """Models whose weights are in memory together while the pair scores, one list per moment, by place as in `hosts`.
+
+    Args:
+        offloads: whether the device is one that `trained` leaves while another model visits it.
+    """
+    own = [place for place, host in enumerate(hosts, 1) if host == place]
+    if not one_at_a_time:
+        return [[0, *own]]
+    return [[0], *([place] if offloads else [0, place] for place in own)]
+
+
 def reward_pair(
     loader: Loader, pair: tuple[str, str], trained: LoadedModel, device: torch.device | str, *, one_at_a_time: bool
 ) -> list[PreTrainedModel | Opener]:
@@ -35,18 +85,19 @@ def reward_pair(
         one_at_a_time: whether a model with weights of its own is in memory only while it is open, and `trained` is off
             the device meanwhile.
     """
-    hosts = [trained]
+    start = Weights(trained.path, trained.base, adapters.is_quantised(trained.model))
+    asked = [Weights(path, base_of(path), loader.quantises(path)) for path in pair]
+    loaded = {0: trained}
     models: list[PreTrainedModel | Opener] = []
-    for path in pair:
-        quantised = loader.quantises(path)
-        host = next((h for h in hosts if shares_weights(h, path) and adapters.is_quantised(h.model) == quantised), None)
-        if host:
-            models.append(partial(as_on, host, path))
+    for place, host in enumerate(hosts(start, asked, one_at_a_time=one_at_a_time), 1):
+        path = pair[place - 1]
+        if host != place:
+            models.append(partial(as_on, loaded[host], path))
         elif one_at_a_time:
             models.append(partial(visiting, loader, path, trained, device))
         else:
-            hosts.append(loader.load(path, device))
-            models.append(hosts[-1].model)
+            loaded[place] = loader.load(path, device)
+            models.append(loaded[place].model)
     return models
 
 
@@ -67,7 +118,7 @@ def beside(loader: Loader, path: str, trained: LoadedModel) -> Iterator[LoadedMo
 
 def shares_weights(host: LoadedModel, path: str) -> bool:
     """Whether the model at `path` is the one under the adapter of `host`, or another adapter on it."""
-    return host.base is not None and _same(host.base, base_of(path) or path)
+    return _lies_on(host.base, base_of(path) or path)
 
 
 @contextmanager
@@ -107,6 +158,10 @@ def visiting(loader: Loader, path: str, trained: LoadedModel, device: torch.devi
             yield model
         finally:
             discard(model)
+
+
+def _lies_on(base: str | None, path: str) -> bool:
+    return base is not None and _same(base, path)
 
 
 def _same(one: str, other: str | None) -> bool:

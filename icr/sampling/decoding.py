@@ -23,6 +23,7 @@ class Sampler(Protocol):
 
     Attributes:
         n: responses per prompt, `K`.
+        temperature, top_p, top_k: how a token is drawn, as `Decoding` has it.
         max_new_tokens: tokens of a response at most.
         prompts_per_part: prompts sampled between two saves.
         tokens_per_batch: cached tokens at a time, where it samples in this process, with the policy as it is in memory;
@@ -33,6 +34,15 @@ class Sampler(Protocol):
     def n(self) -> int: ...
 
     @property
+    def temperature(self) -> float: ...
+
+    @property
+    def top_p(self) -> float: ...
+
+    @property
+    def top_k(self) -> int | None: ...
+
+    @property
     def max_new_tokens(self) -> int: ...
 
     @property
@@ -40,6 +50,14 @@ class Sampler(Protocol):
 
     @property
     def tokens_per_batch(self) -> int | None: ...
+
+    def at_a_time(self, prompt_tokens: float, n: int) -> int:
+        """Responses that are sampled together.
+
+        Args:
+            prompt_tokens: of each prompt.
+            n: responses per prompt.
+        """
 
     def require(self) -> None:
         """Refuse a machine that lacks what this sampler needs, before a model is loaded."""

@@ -16,6 +16,9 @@ from icr.sampling.decoding import Decoding, OnBatch, Seed, digest, response
 from icr.sampling.probe import Probe
 from icr.types import Prompt, Response
 
+CONCURRENT = 256
+"""Sequences that vLLM decodes at a time, unless it is told otherwise."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -73,6 +76,10 @@ class EngineSampler(Decoding):
             torch_dtype(self.dtype, "bfloat16, or null")
         if self.tolerance is not None:
             require_number("tolerance", self.tolerance, above=0, otherwise="or null")
+
+    def at_a_time(self, prompt_tokens: float, n: int) -> int:
+        """Responses that an engine decodes together, whatever the prompts: when one ends, the next one begins."""
+        return CONCURRENT
 
     def dtype_of(self, policy: LoadedModel) -> str:
         """Name of the dtype that the engine computes in."""

@@ -32,6 +32,10 @@ class TransformersSampler(Decoding):
         super().__post_init__()
         require_counts(self, "tokens_per_batch")
 
+    def at_a_time(self, prompt_tokens: float, n: int) -> int:
+        """Responses to as many prompts of a part as the budget holds, at least to one."""
+        return n * min(self.prompts_per_part, self._prompts(self.tokens_per_batch, prompt_tokens, n))
+
     def sample(
         self,
         policy: LoadedModel,
@@ -54,8 +58,8 @@ class TransformersSampler(Decoding):
         policy.model.eval()
         try:
             while pending:
-                rows = max(1, budget // (self.n * (len(prompt_ids[pending[0]]) + self.max_new_tokens)))
-                batch, rest = pending[:rows], pending[rows:]
+                count = self._prompts(budget, len(prompt_ids[pending[0]]), self.n)
+                batch, rest = pending[:count], pending[count:]
                 try:
                     answers = self._decode(policy, [prompt_ids[i] for i in batch], [prompts[i] for i in batch], seed)
                 except torch.OutOfMemoryError:
@@ -75,6 +79,9 @@ class TransformersSampler(Decoding):
             for i, prompt in enumerate(prompts)
             for k, ids in enumerate(sampled[i])
         ]
+
+    def _prompts(self, budget: int, prompt_tokens: float, n: int) -> int:
+        return max(1, int(budget // (n * (prompt_tokens + self.max_new_tokens))))
 
     def _decode(
         self, policy: LoadedModel, ids: list[list[int]], prompts: list[Prompt], seed: Seed

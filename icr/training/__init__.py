@@ -1,13 +1,14 @@
 """One training: its settings, its strategy over devices, and the callback that makes its pairs."""
 
 from icr.training.fit import TrainerSettings, Training
-from icr.training.strategies import DDP, FSDP2, PRECISIONS, DeepSpeed, Strategy
+from icr.training.strategies import DDP, FSDP2, PRECISIONS, DeepSpeed, Sharding, Strategy
 
 __all__ = [
     "DDP",
     "FSDP2",
     "PRECISIONS",
     "DeepSpeed",
+    "Sharding",
     "Strategy",
     "TrainerSettings",
     "Training",

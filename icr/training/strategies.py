@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies import Strategy as LightningStrategy
@@ -20,6 +20,19 @@ from icr.models.loading import LoadedModel
 from icr.modules.token_logps import TokenLogps
 
 
+@dataclass(frozen=True)
+class Sharding:
+    """Over how many devices each part of a training is split; 1 where every device holds all of it.
+
+    Attributes:
+        weights, gradients, states: of the model, and of its optimiser.
+    """
+
+    weights: int = 1
+    gradients: int = 1
+    states: int = 1
+
+
 class Strategy(Protocol):
     """What a training asks of a strategy.
 
@@ -27,11 +40,16 @@ class Strategy(Protocol):
         precisions: values of `trainer.precision` that it takes.
         accumulates: whether an optimiser step may be cut into several micro-batches.
         shards: whether the weights are split, which 4-bit weights and 8-bit optimisers do not bear.
+        master_weights: whether steps are added to a float32 copy of 16-bit weights.
     """
 
-    precisions: tuple[str, ...]
-    accumulates: bool
-    shards: bool
+    precisions: ClassVar[tuple[str, ...]]
+    accumulates: ClassVar[bool]
+    shards: ClassVar[bool]
+    master_weights: ClassVar[bool]
+
+    def sharding(self, devices: int) -> Sharding:
+        """What a training on so many devices splits."""
 
     def lightning(self) -> LightningStrategy | str:
         """Lightning's strategy, a new one for each training."""
@@ -50,9 +68,14 @@ PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-t
 class DDP:
     """Data parallel: each process holds the whole model, and gradients are averaged. In one process, no strategy."""
 
-    precisions = PRECISIONS
-    accumulates = True
-    shards = False
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
+    accumulates: ClassVar[bool] = True
+    shards: ClassVar[bool] = False
+    master_weights: ClassVar[bool] = False
+
+    def sharding(self, devices: int) -> Sharding:
+        """Every device holds all."""
+        return Sharding()
 
     def lightning(self) -> LightningStrategy | str:
         """`DDPStrategy`."""
@@ -62,7 +85,7 @@ class DDP:
         """Each process keeps all weights."""
 
     def whole(self, trained: LoadedModel, load: Callable[[], LoadedModel]) -> LoadedModel:
-        """It is."""
+        """The trained model itself, which every process holds."""
         return trained
 
 
@@ -77,9 +100,14 @@ class FSDP2:
 
     reshard_after_forward: bool = True
 
-    precisions = ("32-true", "bf16-true", "bf16-mixed", "16-true")
-    accumulates = True
-    shards = True
+    precisions: ClassVar[tuple[str, ...]] = ("32-true", "bf16-true", "bf16-mixed", "16-true")
+    accumulates: ClassVar[bool] = True
+    shards: ClassVar[bool] = True
+    master_weights: ClassVar[bool] = False
+
+    def sharding(self, devices: int) -> Sharding:
+        """All is split over all devices."""
+        return Sharding(devices, devices, devices)
 
     def lightning(self) -> LightningStrategy | str:
         """`ModelParallelStrategy`, whose checkpoints are folders that every rank writes its part of."""
@@ -88,7 +116,7 @@ class FSDP2:
         return ModelParallelStrategy(data_parallel_size=distributed.size(), tensor_parallel_size=1)
 
     def shard(self, policy: TokenLogps, mesh: DeviceMesh) -> None:
-        """One group of weights a decoder layer, and one for embeddings, last norm and head."""
+        """One group of weights per decoder layer, and one for embeddings, last norm and head."""
         for tried in (shares_prompts, joins_rows):
             tried(policy.policy)  # While the model is whole, and remembered: ranks would meet the trial at will.
         for module in list(policy.modules()):
@@ -127,9 +155,10 @@ class DeepSpeed:
 
     stage: int = 2
 
-    precisions = ("32-true", "bf16-true", "bf16-mixed")
-    accumulates = False  # Its engine would keep a last, shorter step to itself.
-    shards = False
+    precisions: ClassVar[tuple[str, ...]] = ("32-true", "bf16-true", "bf16-mixed")
+    accumulates: ClassVar[bool] = False  # Its engine would keep a last, shorter step to itself.
+    shards: ClassVar[bool] = False
+    master_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.stage not in (1, 2):
@@ -140,6 +169,10 @@ class DeepSpeed:
                 "CUDA alone."
             )
 
+    def sharding(self, devices: int) -> Sharding:
+        """The optimiser's states, and from stage 2 on the gradients."""
+        return Sharding(gradients=devices if self.stage == 2 else 1, states=devices)
+
     def lightning(self) -> LightningStrategy | str:
         """`DeepSpeedStrategy`."""
         return DeepSpeedStrategy(stage=self.stage, logging_batch_size_per_gpu=1)
@@ -148,5 +181,5 @@ class DeepSpeed:
         """Each process keeps all weights."""
 
     def whole(self, trained: LoadedModel, load: Callable[[], LoadedModel]) -> LoadedModel:
-        """It is."""
+        """The trained model itself, which every process holds."""
         return trained

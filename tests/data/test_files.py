@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from icr.data.files import DemonstrationFile, PreferenceFile
+from icr.data.files import DemonstrationFile, PreferenceFile, given
+from icr.data.prompts import ParallelPrompts
 from icr.errors import DataError
 from icr.types import Demonstration, Preference
 
@@ -30,6 +31,13 @@ def test_demonstrations_of_the_languages_asked_for(file):
 def test_preferences(file):
     path = file({"prompt": "a", "chosen": "b", "rejected": "c"})
     assert PreferenceFile(path).preferences(["en"]) == [Preference("0", "en", "a", "b", "c")]
+
+
+def test_what_a_source_gives_to_train_on(file, tmp_path):
+    path = file({"prompt": "a", "chosen": "b", "rejected": "c", "response": "d"})
+    assert given(DemonstrationFile(path), ["en"]) == [Demonstration("0", "en", "a", "d")]
+    assert given(PreferenceFile(path), ["en"]) == [Preference("0", "en", "a", "b", "c")]
+    assert given(ParallelPrompts(str(tmp_path)), ["en"]) == []
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,36 @@ def test_rewards_are_the_same_however_the_pair_lies_in_memory(base, other, adapt
             assert len(loader.loaded) == loaded[training]
 
 
+def weights(path: str, base: str | None = None, *, quantised: bool = False) -> residency.Weights:
+    return residency.Weights(path, base, quantised)
+
+
+@pytest.mark.parametrize(
+    ("trained", "pair", "both", "one"),
+    [
+        (weights("b"), [weights("b"), weights("o")], [1, 2], [1, 2]),
+        (weights("a0", "b"), [weights("a0", "b"), weights("o")], [0, 2], [0, 2]),
+        (weights("a0", "b"), [weights("b"), weights("a1", "b")], [0, 0], [0, 0]),
+        (weights("b"), [weights("a0", "b"), weights("a1", "b")], [1, 1], [1, 2]),
+        (weights("b"), [weights("a0", "b"), weights("b")], [1, 1], [1, 2]),
+        (weights("a0", "b", quantised=True), [weights("b"), weights("a1", "b", quantised=True)], [1, 0], [1, 0]),
+    ],
+    ids=["two models", "own adapter", "adapter trained", "two adapters", "adapter and its base", "fewer bits"],
+)
+def test_whose_weights_the_pair_uses(trained, pair, both, one):
+    assert residency.hosts(trained, pair, one_at_a_time=False) == both
+    assert residency.hosts(trained, pair, one_at_a_time=True) == one
+
+
+@pytest.mark.parametrize(
+    ("alone", "offloads", "expected"),
+    [(False, True, [[0, 1, 2]]), (True, False, [[0], [0, 1], [0, 2]]), (True, True, [[0], [1], [2]])],
+)
+def test_models_that_are_in_memory_together(alone, offloads, expected):
+    assert residency.together([1, 2], one_at_a_time=alone, offloads=offloads) == expected
+    assert residency.together([0, 0], one_at_a_time=alone, offloads=offloads) == [[0]]
+
+
 def test_at_most_one_model_of_the_pair_is_in_memory(base, other):
     host = Loader().load(base)
     loader = CountingLoader()

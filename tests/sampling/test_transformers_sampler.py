@@ -128,6 +128,13 @@ def test_the_models_mode_is_left_as_it_was_and_does_not_matter(policy, sampled, 
     policy.model.eval()
 
 
+def test_responses_at_a_time():
+    sampler = TransformersSampler(n=3, max_new_tokens=10, tokens_per_batch=200)
+    assert sampler.at_a_time(10, 2) == 5 * 2  # 200 // (2 · 20) prompts
+    assert sampler.at_a_time(1000, 2) == 2  # One prompt at least
+    assert replace(sampler, tokens_per_batch=10**6).at_a_time(10, 2) == sampler.prompts_per_part * 2
+
+
 def test_out_of_memory_halves_the_budget(policy, sampled, monkeypatch, caplog):
     sizes, real = [], transformers_sampler.decode
 

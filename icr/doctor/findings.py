@@ -28,17 +28,17 @@ class Finding:
 
 
 def passed(name: str, seen: str) -> Finding:
-    """All is well."""
+    """A finding that all is well."""
     return Finding(PASS, name, seen)
 
 
 def warned(name: str, seen: str, advice: str) -> Finding:
-    """Worth a look; a run would work."""
+    """A finding that is worth a look; a run would work."""
     return Finding(WARN, name, seen, advice)
 
 
 def failed(name: str, seen: str, advice: str) -> Finding:
-    """A run would fail, or its result would be worthless."""
+    """A finding for which a run would fail, or its result be worthless."""
     return Finding(FAIL, name, seen, advice)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from icr.doctor.plan.hardware import DEVICES, THIS
@@ -21,8 +22,8 @@ class DoctorSettings:
     prompt_tokens: int
     response_tokens: int | None
     pairs: float
-    devices: list
-    utilisation: dict
+    devices: list[str]
+    utilisation: Mapping[str, float]
     layer_seconds: float
     """A layer's share of a decoding step that no hardware shortens: Python and kernel launches."""
 
@@ -30,7 +31,7 @@ class DoctorSettings:
         if self.only not in (None, "check", "plan"):
             raise ValueError(f"only must be check, plan or null, got {self.only!r}")
         for name in ("samples", "sample_tokens", "prompts", "prompt_tokens", "response_tokens"):
-            if (value := getattr(self, name)) is not None and value < 1:
+            if (value := vars(self)[name]) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 < self.pairs <= 1:
             raise ValueError(f"pairs must be above 0 and at most 1, got {self.pairs}")
@@ -43,6 +44,6 @@ class DoctorSettings:
         if self.layer_seconds < 0:
             raise ValueError(f"layer_seconds must be at least 0, got {self.layer_seconds}")
 
-    def tokens_a_response(self, limit: int) -> int:
-        """Expected mean length of a response, where at most `limit` tokens are sampled."""
+    def mean_response(self, limit: int) -> int:
+        """Expected mean tokens of a response, where at most `limit` tokens are sampled."""
         return min(limit, self.response_tokens or max(1, limit // 4))

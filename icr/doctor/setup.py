@@ -1,20 +1,21 @@
-"""How a run lays its models out: devices, sharding, adapters, quantisation, precision."""
+"""How a run lays its models out: devices, sharding, quantisation, precision."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from torch.optim import Optimizer
 from transformers import PreTrainedModel
 
 from icr.config import Settings
 from icr.doctor.plan.architecture import Architecture
 from icr.doctor.plan.rehearsal import Rehearsal
 from icr.errors import ConfigError
+from icr.models import Quantisation
+from icr.models.dtypes import torch_dtype
 from icr.models.memory import checkpoint_activations
-from icr.rounds.regenerate import PART
-from icr.training.fit import TrainerSettings
+from icr.training import Sharding
 
 TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -26,35 +27,18 @@ class Setup:
 
     Attributes:
         devices: in all, over all nodes.
-        strategy: class of the training's strategy, where there are several.
         accelerator: `cuda` or `cpu`, whichever the plan is for.
         settings: of the run.
     """
 
     devices: int
-    strategy: str
     accelerator: str
     settings: Settings
 
     @property
-    def samples(self) -> bool:
-        """Whether a round samples responses."""
-        return self.settings.samples
-
-    @property
-    def scores(self) -> bool:
-        """Whether a round scores them with the reward pair."""
-        return self.settings.scores
-
-    @property
     def engine(self) -> bool:
-        """Whether sampling is done outside of this process."""
-        return not hasattr(self.settings.sampling, "tokens_per_batch")
-
-    @property
-    def part(self) -> int:
-        """Prompts sampled at a time, at most."""
-        return getattr(self.settings.sampling, "prompts_per_part", PART)
+        """Whether sampling is done by an engine beside this process."""
+        return self.settings.sampling.tokens_per_batch is None
 
     @property
     def device(self) -> str:
@@ -62,24 +46,9 @@ class Setup:
         return self.accelerator if torch.cuda.is_available() else "cpu"
 
     @property
-    def weight_shards(self) -> int:
-        """Devices over which the weights that are trained are cut."""
-        return self.devices if self.strategy == "FSDP2" else 1
-
-    @property
-    def gradient_shards(self) -> int:
-        """The same of their gradients."""
-        return self.devices if self.strategy == "FSDP2" or self._zero >= 2 else 1
-
-    @property
-    def state_shards(self) -> int:
-        """The same of the optimiser's states."""
-        return self.devices if self.strategy == "FSDP2" or self._zero >= 1 else 1
-
-    @property
-    def _zero(self) -> int:
-        """Stage of DeepSpeed's ZeRO; 0 without it."""
-        return self.settings.strategy.stage if self.strategy == "DeepSpeed" else 0
+    def sharding(self) -> Sharding:
+        """Over how many devices a training is split."""
+        return self.settings.strategy.sharding(self.devices)
 
     @property
     def one_at_a_time(self) -> bool:
@@ -87,27 +56,24 @@ class Setup:
         return self.settings.reward_pair.residency == "one"
 
     @property
-    def adapter(self) -> Any:
-        """The adapter that is trained; None trains all weights."""
-        return self.settings.model.loader.adapter
+    def quantisation(self) -> Quantisation | None:
+        """Quantisation of the policy's frozen weights; None where they have none."""
+        adapter = self.settings.adapter
+        return adapter.quantisation if adapter else None
 
-    @property
-    def quantisation(self) -> bool | None:
-        """Of the policy's frozen weights: None, or whether the scales are quantised too."""
-        quantisation = getattr(self.adapter, "quantisation", None)
-        return quantisation.double if quantisation else None
+    def loaded(self, model: Architecture) -> Quantisation | None:
+        """Quantisation of `model` where it is loaded but not trained; None without."""
+        quantisation = self.quantisation
+        return quantisation if quantisation and quantisation.reaches(model.base is not None) else None
 
-    @property
-    def pair_quantisation(self) -> bool | None:
-        """The same of models that are not trained and have no adapter."""
-        quantisation = getattr(self.adapter, "quantisation", None)
-        return quantisation.double if quantisation and quantisation.everything else None
+    def optimizer(self) -> Optimizer:
+        """The run's optimiser, of one weight."""
+        return self.settings.optim.optimizer([torch.nn.Parameter(torch.zeros(1))])
 
     @property
     def foreach(self) -> bool:
         """Whether the optimiser works on all parameters at once, with a copy of them: torch's own, on a GPU."""
-        parameter = torch.nn.Parameter(torch.zeros(1))
-        made = self.settings.optim.optimizer([parameter])
+        made = self.optimizer()
         own = type(made).__module__.startswith("torch.optim")
         return self.accelerator == "cuda" and own and not made.defaults.get("fused")
 
@@ -118,21 +84,23 @@ class Setup:
 
     @property
     def policy_dtype(self) -> torch.dtype:
-        """Of the weights that are trained."""
+        """Dtype of the weights that are trained."""
         return TRUE.get(self.settings.trainer.precision, self.loader_dtype)
 
     @property
     def loader_dtype(self) -> torch.dtype:
-        """Of weights as they are loaded."""
-        return getattr(torch, self.settings.model.loader.dtype)
+        """Dtype of weights as they are loaded."""
+        return torch_dtype(self.settings.model.loader.dtype)
 
     @property
     def training_dtype(self) -> torch.dtype:
-        """In which training multiplies."""
+        """Dtype in which training multiplies."""
         return MIXED.get(self.settings.trainer.precision, self.policy_dtype)
 
-    def accumulates(self, settings: TrainerSettings) -> bool:
-        """Whether a device goes through several micro-batches a step."""
+    @property
+    def accumulates(self) -> bool:
+        """Whether a device goes through several micro-batches per step."""
+        settings = self.settings.trainer
         return settings.global_batch_size > settings.micro_batch_size * self.devices
 
     def rehearsal(self, model: Architecture, *, trains: bool) -> Rehearsal:
@@ -147,10 +115,10 @@ class Setup:
         )
 
     def _for_training(self, model: PreTrainedModel) -> PreTrainedModel:
-        if self.adapter:
-            self.adapter.add_to(model, self.settings.model.path, 0)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad &= not any(part in name for part in self.settings.model.loader.frozen)
+        adapter, loader = self.settings.adapter, self.settings.model.loader
+        if adapter:
+            adapter.add_to(model, self.settings.model.path, 0)
+        loader.mark_trained(model, adapted=adapter is not None)
         if self.checkpointing:
             checkpoint_activations(model)
         return model
@@ -163,9 +131,7 @@ def setup_of(settings: Settings, accelerator: str) -> Setup:
         ConfigError: there are as many as the machine has (`auto`), and it has none.
     """
     trainer = settings.trainer
-    devices = _count(str(trainer.devices)) * getattr(trainer, "num_nodes", 1)
-    strategy = type(getattr(settings.training, "strategy", None)).__name__ if devices > 1 else "single"
-    return Setup(devices, strategy, accelerator, settings)
+    return Setup(_count(str(trainer.devices)) * trainer.num_nodes, accelerator, settings)
 
 
 def _count(devices: str) -> int:
@@ -179,4 +145,5 @@ def _count(devices: str) -> int:
 
 
 def _frozen(model: PreTrainedModel) -> PreTrainedModel:
-    return model.requires_grad_(False)
+    model.requires_grad_(False)
+    return model

@@ -20,7 +20,7 @@ MARKS = {PASS: "[green]✓[/] pass", WARN: "[yellow]![/] warn", FAIL: "[red]✗[
 
 
 def show_findings(findings: Sequence[Finding], console: Console) -> None:
-    """One line a check, with what to do."""
+    """One line per check, with what to do."""
     table = Table(title="Checks", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False)
     for _ in range(2):
         table.add_column(no_wrap=True)
@@ -54,7 +54,7 @@ def show_plan(
 def _prompts(work: Workload) -> Captioned:
     title = {"read": "", "estimated": ", estimated", "assumed": ", assumed"}[work.source]
     caption = (
-        "Tokens a prompt as it is answered and, on average, as it is scored; characters a token without the template."
+        "Tokens per prompt as it is answered and, on average, as it is scored; characters per token, template apart."
     )
     table = _table(
         f"Prompts{title}", "language", *("prompts", "too long", "tokens", "longest", "scored", "char./token")

@@ -172,6 +172,13 @@ def test_prompts_that_are_not_translated(examine, prompt_files):
     assert "de 100%" in seen.finding("translation")["seen"]
 
 
+def test_demonstrations_have_no_english_side(examine):
+    seen = examine("check", "experiment=pocket_sft")
+    names = [finding["name"] for finding in seen.results["findings"]]
+    assert "prompts" in names
+    assert not {"translation", "vocabulary"} & {*names}
+
+
 def test_a_folder_that_is_not_there(examine, prompt_files):
     overrides = [*prompt_files(en={"1": "a"}), "data.dir=nowhere"]
     assert examine("check", *overrides).failures() == ["prompts"]

@@ -12,7 +12,7 @@ from icr.doctor.plan.memory import state_bytes, weight_bytes
 from icr.doctor.plan.rehearsal import PeakBytes, Rehearsal
 from icr.logps.attention import run
 from icr.logps.layout import MAX_ROW, lay_out, rows_by_prompt
-from icr.models.adapters import Lora
+from icr.models.adapters import Lora, Quantisation
 from icr.models.memory import checkpoint_activations
 from tests.tiny_models import FAMILIES, SHAPE
 
@@ -89,12 +89,17 @@ def test_a_longer_batch_takes_more_and_nothing_is_computed():
 
 
 def test_weights_in_their_dtype_and_in_four_bits():
+    pytest.importorskip("bitsandbytes")
     model = Rehearsal(config_of("llama"), torch.bfloat16, prepare=lambda m: m.requires_grad_(False)).model
     count = sum(parameter.numel() for parameter in model.parameters())
     assert weight_bytes(model, None) == 2 * count
     layers = sum(p.numel() for name, p in model.named_parameters() if name.endswith("proj.weight"))
-    assert weight_bytes(model, False) == pytest.approx(2 * (count - layers) + layers * (0.5 + 4 / 64))
-    assert weight_bytes(model, True) == pytest.approx(2 * (count - layers) + layers * (0.5 + 1 / 64 + 4 / 64 / 256))
+    assert weight_bytes(model, Quantisation(double=False)) == pytest.approx(
+        2 * (count - layers) + layers * (0.5 + 4 / 64)
+    )
+    assert weight_bytes(model, Quantisation(double=True)) == pytest.approx(
+        2 * (count - layers) + layers * (0.5 + 1 / 64 + 4 / 64 / 256)
+    )
 
 
 @pytest.mark.parametrize(

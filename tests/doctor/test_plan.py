@@ -81,6 +81,27 @@ def test_a_plan_adds_up(examine):
     assert seen.status == 0
 
 
+def test_what_a_strategy_splits_is_split_in_the_plan(examine):
+    plans = [examine("plan", "doctor.devices=[]", "trainer.devices=4", f"strategy={name}") for name in ("ddp", "fsdp2")]
+    whole, split = (
+        next(phase["memory"] for phase in seen.results["plan"]["phases"] if phase["phase"] == "training")
+        for seen in plans
+    )
+    for part in ("gradients", "optimiser"):
+        assert split[part] == pytest.approx(whole[part] / 4)
+    layer = 4 * (277152 - 744 * 96 - 96) / 3  # All that is trained but the head and the last norm, in three layers.
+    assert split["weights"] == whole["weights"] / 4 + 2 * layer
+
+
+def test_a_reward_prompt_that_samples_is_a_phase(examine):
+    names = {}
+    for translator in ("translate", "translate_lexicon"):
+        seen = examine("plan", "doctor.devices=[]", f"reward_prompt={translator}")
+        names[translator] = [phase["phase"] for phase in seen.results["plan"]["phases"]]
+    assert names["translate"][:3] == ["sampling", "translation", "scoring"]
+    assert "translation" not in names["translate_lexicon"]
+
+
 def test_a_model_too_large_for_a_device_is_said_to_be(examine):
     shape = ["hidden_size=4096", "num_hidden_layers=4", "vocab_size=128256", "max_position_embeddings=4096"]
     overrides = [f"+model.shape.{text}" for text in ("model_type=llama", *shape)]
@@ -90,7 +111,7 @@ def test_a_model_too_large_for_a_device_is_said_to_be(examine):
     assert plan["fits"] == {"RTX4090": False}
     assert max(phase["memory"]["total"] for phase in plan["phases"]) > 24 * GIB
     notes = " ".join(plan["notes"])
-    assert "10 prompts a language of 180 tokens are assumed" in notes
+    assert "10 prompts per language of 180 tokens are assumed" in notes
     assert "nobody/policy is not on this machine" in notes
 
 

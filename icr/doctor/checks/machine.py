@@ -14,6 +14,7 @@ from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.plan.hardware import GIB
 from icr.doctor.setup import Setup
 from icr.models.folder import base_of
+from icr.rounds import LanguageGate
 
 
 def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:
@@ -29,14 +30,13 @@ def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:
 
 def _needed(settings: Settings, setup: Setup) -> Iterator[tuple[str, str]]:
     paths = settings.model.path, settings.reward_pair.policy, settings.reward_pair.reference
-    if setup.adapter or any(map(base_of, paths)):
+    if settings.adapter or any(map(base_of, paths)):
         yield "peft", "'icr[quantisation]'"
-    made = getattr(settings.optim.optimizer, "func", settings.optim.optimizer)
-    if setup.quantisation is not None or made.__module__.startswith("bitsandbytes"):
+    if setup.quantisation or type(setup.optimizer()).__module__.startswith("bitsandbytes"):
         yield "bitsandbytes", "'icr[quantisation]'"
     if settings.model.loader.attn_implementation.startswith("flash_attention"):
         yield "flash_attn", "flash-attn"
-    if type(settings.gate).__name__ == "LanguageGate":
+    if isinstance(settings.gate, LanguageGate):
         yield "py3langid", "'icr[language]'"
 
 
@@ -44,7 +44,7 @@ def devices(settings: Settings, setup: Setup) -> Iterator[Finding]:
     """Whether the devices that are asked for are there."""
     trainer = settings.trainer
     there = torch.cuda.device_count()
-    wanted = setup.devices // getattr(trainer, "num_nodes", 1)
+    wanted = setup.devices // trainer.num_nodes
     if trainer.accelerator in ("gpu", "cuda") and not there:
         yield failed("devices", "trainer.accelerator asks for a GPU; torch sees none", "Set trainer.accelerator=auto.")
     elif there and trainer.accelerator != "cpu" and wanted > there:

@@ -12,8 +12,10 @@ from icr.config import Settings
 from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.settings import DoctorSettings
 from icr.logps import score
-from icr.models.loading import LoadedModel
-from icr.sampling.transformers_sampler import TransformersSampler
+from icr.models import LoadedModel
+from icr.rewards.implicit import implicit_reward
+from icr.rounds import ImplicitReward
+from icr.sampling import TransformersSampler
 from icr.types import Prompt, Response
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-5}
@@ -22,7 +24,7 @@ LOOSE = 0.05
 LIKELY = 0.01
 """Probability that a model that has learnt to end its turns gives the end at the end of a short answer, at least."""
 ANSWERS = 2
-"""Samples a prompt."""
+"""Samples per prompt."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Scored:
     """Samples as one model of the pair scores them.
 
     Attributes:
-        alone: log-probs with each sequence by itself, an array a sequence, in nats.
+        alone: log-probs with each sequence by itself, an array per sequence, in nats.
         together: the same in shared batches.
         dtype: of the weights.
     """
@@ -44,7 +46,8 @@ def weights(loaded: LoadedModel, role: str) -> Iterator[Finding]:
     """Finite numbers, and a row of the embedding for every token."""
     name = f"{role}'s weights"
     broken = [key for key, values in loaded.model.named_parameters() if not torch.isfinite(values).all()]
-    rows, tokens = loaded.model.get_input_embeddings().weight.shape[0], len(loaded.renderer.tokenizer)
+    rows = loaded.model.get_input_embeddings().get_parameter("weight").shape[0]
+    tokens = len(loaded.renderer.tokenizer)
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     if broken:
         seen = f"{len(broken)} hold NaN or infinity, such as {broken[0]}"
@@ -61,10 +64,14 @@ def sampled(
     loaded: LoadedModel, prompts: Sequence[Prompt], settings: Settings, doctor: DoctorSettings
 ) -> list[Response]:
     """A few answers to each prompt, as the run would sample them, but shorter."""
-    decoding = {name: getattr(settings.sampling, name) for name in ("temperature", "top_p", "top_k")}
-    limit = min(doctor.sample_tokens, settings.sampling.max_new_tokens)
+    own = settings.sampling
     sampler = TransformersSampler(
-        n=ANSWERS, max_new_tokens=limit, tokens_per_batch=settings.scoring.tokens_per_batch, **decoding
+        n=ANSWERS,
+        temperature=own.temperature,
+        top_p=own.top_p,
+        top_k=own.top_k,
+        max_new_tokens=min(doctor.sample_tokens, own.max_new_tokens),
+        tokens_per_batch=settings.scoring.tokens_per_batch,
     )
     return sampler.sample(loaded, prompts, (settings.seed, "doctor"))
 
@@ -116,7 +123,7 @@ def batches(result: Scored, role: str) -> Iterator[Finding]:
     mean, worst = float(differences.mean()), float(differences.max())
     name = f"{role}'s scores"
     dtype = str(result.dtype).removeprefix("torch.")
-    seen = f"alone and in batches differ by {mean:.1e} nats a token (at most {worst:.1e}), {dtype}"
+    seen = f"alone and in batches differ by {mean:.1e} nats per token (at most {worst:.1e}), {dtype}"
     if mean <= TOLERANCE.get(result.dtype, LOOSE):
         yield passed(name, seen)
     elif result.dtype in TOLERANCE:
@@ -127,9 +134,10 @@ def batches(result: Scored, role: str) -> Iterator[Finding]:
         yield warned(name, seen, "Rounding alone does less; compare with model.loader.dtype=float32.")
 
 
-def rewards(policy: Scored, reference: Scored, beta: float) -> Iterator[Finding]:
+def rewards(policy: Scored, reference: Scored, reward: ImplicitReward) -> Iterator[Finding]:
     """The pair tells answers apart."""
-    values = [beta * float((a - b).sum(dtype=np.float64)) for a, b in zip(policy.alone, reference.alone, strict=True)]
+    both = zip(policy.alone, reference.alone, strict=True)
+    values = [implicit_reward(a, b, beta=reward.beta, token_clip=reward.token_clip) for a, b in both]
     if not any(values):
         yield failed(
             "rewards",

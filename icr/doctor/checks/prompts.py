@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from icr.config import Settings
+from icr.data import ParallelPrompts
 from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.plan.workload import Workload, prompts_of
 from icr.errors import DataError
@@ -35,6 +36,8 @@ def parallel(settings: Settings) -> Iterator[Finding]:
         yield warned("prompts", f"{counts}; left out: {lost}", "Complete the files, or leave it at that.")
     else:
         yield passed("prompts", f"{counts}, joined by id")
+    if not settings.samples:
+        return  # What is given has no English side.
     alike: dict[str, int] = {}
     for prompt in prompts:
         if prompt.language != "en":
@@ -42,26 +45,22 @@ def parallel(settings: Settings) -> Iterator[Finding]:
     if many := {code: n / per[code] for code, n in alike.items() if n > UNTRANSLATED * per[code]}:
         shares = ", ".join(f"{code} {share:.0%}" for code, share in many.items())
         yield warned("translation", f"the same text as in English: {shares}", "See whether these files are translated.")
-    elif alike and settings.stage.name == "icr":
+    elif alike:
         yield passed("translation", "prompts differ from the English ones")
 
 
 def _missing(settings: Settings) -> str:
     """What each language has that another lacks; empty where the source does not join by id."""
-    if not hasattr(settings.data, "on_missing"):
+    if not isinstance(settings.data, ParallelPrompts):
         return ""
+    everything = replace(settings.data, on_missing="drop", prompts_per_language=None)
     try:
-        skipped = (
-            replace(settings.data, on_missing="drop", prompts_per_language=None)
-            .prompts(settings.langs.codes, settings.stage.split)
-            .skipped
-        )
+        skipped = everything.prompts(settings.langs.codes, settings.stage.split).skipped
     except DataError:
         return ""
-    lost = "; ".join(
+    return "; ".join(
         f"{code}: {', '.join(f'{n} × {why}' for why, n in rows.items())}" for code, rows in skipped.items()
     )
-    return lost
 
 
 def context(work: Workload, limit: int | None, max_new_tokens: int) -> Iterator[Finding]:

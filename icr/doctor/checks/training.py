@@ -10,7 +10,6 @@ import torch
 from icr.config import Settings
 from icr.doctor.findings import Finding, passed, warned
 from icr.doctor.setup import Setup
-from icr.training.strategies import DeepSpeed
 
 USUAL = 0.02
 """Standard deviation of a weight, as language models are initialised with and keep."""
@@ -21,9 +20,9 @@ def steps(settings: Settings, setup: Setup) -> Iterator[Finding]:
 
     Says nothing of an adapter, which starts at zero, where every step is held, nor of other optimisers.
     """
-    made = settings.optim.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    made = setup.optimizer()
     name, step = type(made).__name__, made.defaults["lr"]
-    if setup.adapter or "adam" not in name.lower():
+    if settings.adapter or "adam" not in name.lower():
         return
     dtype = _held_in(settings, setup)
     lost, kind = lost_share(step, dtype), str(dtype).removeprefix("torch.")
@@ -49,6 +48,5 @@ def lost_share(step: float, dtype: torch.dtype) -> float:
 
 
 def _held_in(settings: Settings, setup: Setup) -> torch.dtype:
-    # DeepSpeed adds its steps to a float32 copy of 16-bit weights.
-    copied = isinstance(settings.strategy, DeepSpeed) and settings.trainer.precision != "32-true"
+    copied = settings.strategy.master_weights and settings.trainer.precision != "32-true"
     return torch.float32 if copied else setup.policy_dtype

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from icr.errors import ModelError, one_line
+from icr.logps.family import stated
 from icr.models.folder import base_of
 from icr.models.loading import Loader, check_exists
 
@@ -34,18 +33,13 @@ class Architecture:
     base: str | None = None
 
     @property
-    def weights(self) -> str:
-        """Where the weights are: two models of the same place differ by their adapters alone."""
-        place = self.base or self.path
-        return str(Path(place).resolve()) if Path(place).is_dir() else place
-
-    @property
     def context(self) -> int | None:
         """Most positions that the model takes; None where its configuration states none."""
-        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        positions: int | None = stated(self.config.get_text_config(), "max_position_embeddings")
+        return positions
 
 
-def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> Architecture:
+def architecture(path: str, shape: Mapping[str, object] | None, loader: Loader) -> Architecture:
     """The configuration of the model at `path`, which need not be on this machine where `shape` describes it.
 
     Args:
@@ -68,14 +62,15 @@ def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> 
     return Architecture(path, config, local=True, differences=tuple(_differences(config, shape or {})), base=base)
 
 
-def described(shape: Mapping[str, Any]) -> PreTrainedConfig:
+def described(shape: Mapping[str, object]) -> PreTrainedConfig:
     """The configuration that `model.shape` describes.
 
     Raises:
         ModelError: it names no model family, or the family does not take it.
     """
     values = dict(shape)
-    if not (family := values.pop("model_type", None)):
+    family = values.pop("model_type", None)
+    if not isinstance(family, str) or not family:
         raise ModelError("model.shape must name the family of the model, as in model.shape.model_type=llama.")
     try:
         return AutoConfig.for_model(family, **values)
@@ -83,11 +78,9 @@ def described(shape: Mapping[str, Any]) -> PreTrainedConfig:
         raise ModelError(f"model.shape does not describe a {family} model: {_brief(error)}") from error
 
 
-def _differences(config: PreTrainedConfig, shape: Mapping[str, Any]) -> list[str]:
+def _differences(config: PreTrainedConfig, shape: Mapping[str, object]) -> list[str]:
     own = config.get_text_config()
-    named = {"model_type": config.model_type} | {
-        name: getattr(own, name, None) for name in shape if name != "model_type"
-    }
+    named = {name: config.model_type if name == "model_type" else stated(own, name) for name in shape}
     return [
         f"{name}: {named[name]} in the model, {value} in model.shape"
         for name, value in shape.items()

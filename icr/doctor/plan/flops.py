@@ -1,4 +1,4 @@
-"""Floating-point operations of a pass, by the usual count: two a parameter and token, four a pair of positions."""
+"""Floating-point operations of a pass, by the usual count: two per parameter and token, four per pair of positions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
+
+from icr.logps.family import stated
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Cost:
         body: parameters that every token passes through: all matrices but embeddings and the head.
         head: elements of the head's matrix, which only tokens that predict something pass through.
         attention: layers × heads × head size.
-        cache: bytes of keys and values a token.
+        cache: bytes of keys and values per token.
     """
 
     body: int
@@ -42,8 +44,8 @@ def cost(model: PreTrainedModel, config: PreTrainedConfig) -> Cost:
     looked_up = (module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding))
     apart = {id(head), *map(id, looked_up)}
     heads = text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    shared = getattr(text, "num_key_value_heads", None) or heads
+    size = stated(text, "head_dim") or text.hidden_size // heads
+    shared = stated(text, "num_key_value_heads") or heads
     return Cost(
         body=round(sum(_active(name, p, text) for name, p in model.named_parameters() if id(p) not in apart)),
         head=head.numel(),
@@ -52,10 +54,11 @@ def cost(model: PreTrainedModel, config: PreTrainedConfig) -> Cost:
     )
 
 
-def _active(name: str, parameter, text: PreTrainedConfig) -> float:
+def _active(name: str, parameter: torch.nn.Parameter, text: PreTrainedConfig) -> float:
     if parameter.ndim < 2:
         return 0
-    experts = next((n for key in ("num_experts", "num_local_experts") if (n := getattr(text, key, None))), None)
+    experts: int | None = stated(text, "num_experts") or stated(text, "num_local_experts")
     if experts and ".experts." in name:
-        return parameter.numel() * text.num_experts_per_tok / experts
+        chosen: int = text.num_experts_per_tok
+        return parameter.numel() * chosen / experts
     return parameter.numel()

@@ -1,11 +1,10 @@
-"""What a run will need: tokens, operations and memory a phase, and hours on given devices."""
+"""What a run will need: tokens, operations and memory per phase, and hours on given devices."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,6 @@ from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup
 from icr.logps.layout import MAX_ROW
 
-CONCURRENT = 256
-"""Sequences that a serving engine decodes at a time, by default."""
 CACHE_COPIES = 3
 """Times that a cache without pages is passed over in a step: read by attention, and copied to add a token."""
 ROOM = 0.92
@@ -36,7 +33,7 @@ class Phase:
         name: of the phase.
         tokens: that pass through a model.
         flops: of all devices together.
-        memory: on one device; None where the phase takes none of its own.
+        memory: on one device.
         dtype: in which it multiplies.
         decoding: what sampling does token by token; None elsewhere.
     """
@@ -44,7 +41,7 @@ class Phase:
     name: str
     tokens: float
     flops: float
-    memory: Memory | None
+    memory: Memory
     dtype: torch.dtype
     decoding: Decoding | None = None
 
@@ -54,7 +51,7 @@ class Decoding:
     """Sampling token by token: what is read from memory, not what is multiplied, takes the time.
 
     Attributes:
-        steps: forward passes of one token a row, over all batches.
+        steps: forward passes of one token per row, over all batches.
         weights: bytes of weights, read at each step.
         cache: bytes of keys and values that are read or copied in all.
         layers: of the model.
@@ -66,7 +63,7 @@ class Decoding:
     layers: float
 
     def seconds(self, device: Device, share: float, layer_seconds: float) -> float:
-        """On one device: the slower of reading the weights and of issuing the work, and the cache besides."""
+        """Seconds on one device: the slower of reading the weights and of issuing the work, and the cache besides."""
         bandwidth = device.bandwidth * share
         return self.steps * max(self.weights / bandwidth, self.layers * layer_seconds) + self.cache / bandwidth
 
@@ -92,7 +89,7 @@ class Plan:
     notes: Sequence[str]
 
     def hours(self, phase: Phase, device: Device, doctor: DoctorSettings) -> float:
-        """Of one phase in one round, the work dealt out evenly."""
+        """Hours of one phase of one round on so many of these devices, the work dealt out evenly."""
         kind = {"sampling": "prefill", "translation": "prefill", "evaluation": "prefill", "training": "training"}
         shares = {**doctor.utilisation, **({"decoding": 1.0} if device.measured else {})}
         seconds = phase.flops / (device.peak(phase.dtype) * shares[kind.get(phase.name, "scoring")])
@@ -101,26 +98,32 @@ class Plan:
         return seconds / self.devices / 3600
 
     def peak(self) -> float:
-        """Most bytes on one device."""
-        return max(phase.memory.total for phase in self.phases if phase.memory)
+        """Most bytes that any phase takes on one device."""
+        return max(phase.memory.total for phase in self.phases)
 
     def fits(self, device: Device) -> bool:
         """Whether every phase has room."""
         return self.peak() <= ROOM * device.memory
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+    def as_dict(self) -> dict[str, object]:
+        """The plan as JSON has it."""
         phases = [
             {
                 "phase": phase.name,
                 "tokens": round(phase.tokens),
                 "flops": phase.flops,
-                "memory": {**asdict(phase.memory), "total": phase.memory.total} if phase.memory else None,
+                "memory": {**asdict(phase.memory), "total": phase.memory.total},
             }
             for phase in self.phases
         ]
-        names = ("rounds", "devices", "disk", "parameters")
-        return {**{name: getattr(self, name) for name in names}, "notes": list(self.notes), "phases": phases}
+        return {
+            "rounds": self.rounds,
+            "devices": self.devices,
+            "disk": self.disk,
+            "parameters": self.parameters,
+            "notes": list(self.notes),
+            "phases": phases,
+        }
 
 
 def make_plan(
@@ -144,20 +147,22 @@ def make_plan(
         phases=counted.phases(memory.phases()),
         rounds=settings.iterations,
         devices=setup.devices,
-        # Each round's model, two checkpoints at the moment that one takes the other's place, and eight bytes a token.
+        # Each round's model, two checkpoints at the moment that one takes the other's place, and eight bytes per token.
         disk=settings.iterations * (saved + 8 * counted.sampled) + 2 * (saved + trained * states),
         parameters=sum(p.numel() for p in model.parameters()),
         notes=[*work.notes, *_assumptions(settings, doctor, setup, policy, longest[0])],
     )
 
 
-def _assumptions(settings: Settings, doctor: DoctorSettings, setup: Setup, policy: Architecture, longest: int) -> list:
+def _assumptions(
+    settings: Settings, doctor: DoctorSettings, setup: Setup, policy: Architecture, longest: int
+) -> list[str]:
     notes = []
     if not policy.local:
         notes.append(f"{policy.path} is not on this machine: its shape is model.shape's")
-    if setup.samples:
+    if settings.samples:
         limit = settings.sampling.max_new_tokens
-        mean = doctor.tokens_a_response(limit)
+        mean = doctor.mean_response(limit)
         notes.append(
             f"memory is for the longest prompt ({longest} tokens) and responses of {limit}; work for {mean} on average"
         )
@@ -179,31 +184,32 @@ class Counts:
     def __post_init__(self) -> None:
         self.cost: Cost = cost(self.setup.rehearsal(self.memory.policy, trains=False).model, self.memory.policy.config)
         self.n = self.settings.sampling.n
-        self.mean = self.doctor.tokens_a_response(self.settings.sampling.max_new_tokens)
-        self.sampled = self.work.count * self.n * self.mean if self.setup.samples else 0
-        self.pairs = self.work.count * (self.doctor.pairs if self.setup.samples else 1)
+        self.mean = self.doctor.mean_response(self.settings.sampling.max_new_tokens)
+        self.sampled = self.work.count * self.n * self.mean if self.settings.samples else 0
+        self.pairs = self.work.count * (self.doctor.pairs if self.settings.samples else 1)
 
     def phases(self, memory: Mapping[str, Memory]) -> list[Phase]:
-        """In the order of a round."""
+        """Those that take memory, in the same order, and beside sampling what the reward prompt samples."""
         counters = {
-            "sampling": lambda m: self._sampling("sampling", self.work.prompts, self.n, m),
+            "sampling": self._responses,
             "scoring": self._scoring,
             "reference": self._reference,
             "training": self._training,
             "evaluation": self._evaluation,
         }
         phases = []
-        for name, counter in counters.items():
-            if name in memory:
-                phases.append(counter(memory[name]))
-            if name == "sampling" and self._translates:
-                requests = np.repeat(self.work.prompts.mean() + self.mean, self.work.count * self.n)
-                phases.append(self._sampling("translation", requests, 1, memory["sampling"]))
+        for name, held in memory.items():
+            phases.append(counters[name](held))
+            if name == "sampling" and self.settings.reward_prompt.samples:
+                phases.append(self._translation(held))
         return phases
 
-    @property
-    def _translates(self) -> bool:
-        return hasattr(getattr(self.settings.reward_prompt, "translator", None), "sampler")
+    def _responses(self, memory: Memory) -> Phase:
+        return self._sampling("sampling", self.work.prompts, self.n, memory)
+
+    def _translation(self, memory: Memory) -> Phase:
+        requests = np.repeat(self.work.prompts.mean() + self.mean, self.work.count * self.n)
+        return self._sampling("translation", requests, 1, memory)
 
     def _sampling(self, name: str, prompts: np.ndarray, n: int, memory: Memory) -> Phase:
         count = len(prompts)
@@ -214,7 +220,7 @@ class Counts:
         copies = 1 if self.setup.engine else CACHE_COPIES
         decoding = Decoding(
             steps=self._steps(count, n, float(prompts.mean())),
-            weights=weight_bytes(self.memory._policy.model, self.setup.quantisation),
+            weights=weight_bytes(self.memory.trained.model, self.setup.quantisation),
             cache=made * width * self.cost.cache * copies,
             layers=0 if self.setup.engine else self.memory.policy.config.get_text_config().num_hidden_layers,
         )
@@ -222,16 +228,16 @@ class Counts:
 
     def _steps(self, prompts: int, n: int, mean_prompt: float) -> float:
         """A batch goes on until its longest row ends: of `R` rows of exponential length, `mean · H_R`."""
-        if self.setup.engine:
-            return prompts * n * self.mean / CONCURRENT
         sampler = self.settings.sampling
-        together = max(1, int(sampler.tokens_per_batch // (n * (mean_prompt + sampler.max_new_tokens))))
-        together = min(together, self.setup.part, prompts)
-        longest = self.mean * (math.log(together * n) + 0.5772)
-        return math.ceil(prompts / together) * min(sampler.max_new_tokens, max(self.mean, longest))
+        at_a_time = sampler.at_a_time(mean_prompt, n)
+        if self.setup.engine:
+            return prompts * n * self.mean / at_a_time
+        rows = min(at_a_time, prompts * n)
+        longest = self.mean * (math.log(rows) + 0.5772)
+        return math.ceil(prompts * n / rows) * min(sampler.max_new_tokens, max(self.mean, longest))
 
     def _scoring(self, memory: Memory) -> Phase:
-        tokens, flops = self._rows(self.work.rewards, self.n, self.memory._scorer.shares_prompts)
+        tokens, flops = self._rows(self.work.rewards, self.n, self.memory.scorer.shares_prompts)
         return Phase("scoring", 2 * tokens, 2 * flops, memory, self.setup.loader_dtype)
 
     def _reference(self, memory: Memory) -> Phase:
@@ -247,19 +253,20 @@ class Counts:
         tokens, forward = self._on_pairs()
         share = seen / max(1, self.pairs)
         # Forward, and in the backward pass as much for the inputs and as much for the weights that are trained.
-        passes = (2 if self.setup.adapter else 3) + self.setup.checkpointing
+        passes = (2 if self.settings.adapter else 3) + self.setup.checkpointing
         passes += self.settings.loss.needs_partner
         return Phase("training", tokens * share, passes * forward * share, memory, self.setup.training_dtype)
 
     def _evaluation(self, memory: Memory) -> Phase:
         evaluation = self.settings.evaluation
+        assert evaluation is not None  # Or it would take no memory.
         given = evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split).prompts
         prompts = np.full(len(given), self.work.prompts.mean())
         return self._sampling("evaluation", prompts, evaluation.n, memory)
 
     def _on_pairs(self) -> tuple[float, float]:
         answers = 2 if self.settings.loss.needs_rejected else 1
-        tokens, flops = self._rows(self.work.prompts, answers, self.memory._policy.shares_prompts)
+        tokens, flops = self._rows(self.work.prompts, answers, self.memory.trained.shares_prompts)
         share = self.pairs / self.work.count
         return tokens * share, flops * share
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from icr.config import Settings
+from icr.data import ParallelPrompts
+from icr.data.context import fits
+from icr.data.files import given
 from icr.doctor.settings import DoctorSettings
 from icr.errors import ConfigError, DataError, ModelError
 from icr.models.rendering import Renderer
@@ -17,7 +19,7 @@ from icr.types import Prompt
 
 TEMPLATE_TOKENS = 12
 """Assumed of a chat template that is not there."""
-BYTES_A_TOKEN = 3.0
+BYTES_PER_TOKEN = 3.0
 """Assumed of a tokenizer that is not there."""
 
 
@@ -54,7 +56,7 @@ class Workload:
 
     @property
     def count(self) -> int:
-        """Prompts in all."""
+        """Number of prompts of all languages."""
         return sum(len(lengths.prompts) for lengths in self.languages.values())
 
     @property
@@ -80,11 +82,9 @@ def workload(settings: Settings, doctor: DoctorSettings, renderer: Renderer | No
     except (DataError, ConfigError, ModelError) as error:
         return _assumed(settings, doctor, context, str(error))
     if renderer is None:
-        estimate = lambda text: TEMPLATE_TOKENS + round(len(text.encode()) / BYTES_A_TOKEN)  # noqa: E731
-        note = (
-            f"prompt tokens are estimated from bytes ({BYTES_A_TOKEN:g} a token): the tokenizer is not on this machine"
-        )
-        return _measured(settings, prompts, estimate, context, "estimated", (note,))
+        how = f"{BYTES_PER_TOKEN:g} per token"
+        note = f"prompt tokens are estimated from bytes ({how}): the tokenizer is not on this machine"
+        return _measured(settings, prompts, _estimate, context, "estimated", (note,))
     return _measured(settings, prompts, lambda text: len(renderer.prompt_ids(text)), context, "read", ())
 
 
@@ -95,13 +95,13 @@ def prompts_of(settings: Settings) -> list[Prompt]:
         DataError, ConfigError: they cannot be read.
     """
     codes = settings.langs.codes
-    if settings.stage.name == "sft":
-        given: Sequence[Any] = settings.data.demonstrations(codes)
-    elif hasattr(settings.data, "prompts"):
+    if settings.data.provides == "prompts":
         return settings.data.prompts(codes, settings.stage.split).prompts
-    else:
-        given = settings.data.preferences(codes)
-    return [Prompt(row.id, row.language, row.prompt, row.prompt) for row in given]
+    return [Prompt(row.id, row.language, row.prompt, row.prompt) for row in given(settings.data, codes)]
+
+
+def _estimate(text: str) -> int:
+    return TEMPLATE_TOKENS + round(len(text.encode()) / BYTES_PER_TOKEN)
 
 
 def _measured(
@@ -112,30 +112,31 @@ def _measured(
     source: str,
     notes: tuple[str, ...],
 ) -> Workload:
-    room = (context or 2**62) - settings.sampling.max_new_tokens
     rows: dict[str, list[tuple[int, int, int]]] = {code: [] for code in settings.langs.codes}
     with progress(len(prompts), "prompts") as update:
         for prompt in prompts:
             lengths = tokens(prompt.text), tokens(settings.reward_prompt.text(prompt)), len(prompt.text)
             rows[prompt.language].append(lengths)
             update(1)
-    return Workload({code: _lengths(values, room) for code, values in rows.items()}, source, notes)
+    limit = settings.sampling.max_new_tokens
+    return Workload({code: _lengths(values, context, limit) for code, values in rows.items()}, source, notes)
 
 
-def _lengths(rows: Sequence[tuple[int, int, int]], room: int) -> Lengths:
-    values = np.array(rows or np.empty((0, 3)), dtype=int)
-    kept = values[values[:, :2].max(1, initial=0) <= room]
-    return Lengths(kept[:, 0], kept[:, 1], int(kept[:, 2].sum()), len(values) - len(kept))
+def _lengths(rows: Sequence[tuple[int, int, int]], context: int | None, max_new_tokens: int) -> Lengths:
+    fitting = [row for row in rows if fits(max(row[:2]), context, max_new_tokens)]
+    kept = np.array(fitting or np.empty((0, 3)), dtype=int)
+    return Lengths(kept[:, 0], kept[:, 1], int(kept[:, 2].sum()), len(rows) - len(kept))
 
 
 def _assumed(settings: Settings, doctor: DoctorSettings, context: int | None, why: str) -> Workload:
-    count = getattr(settings.data, "prompts_per_language", None) or doctor.prompts
+    data = settings.data
+    count = (data.prompts_per_language if isinstance(data, ParallelPrompts) else None) or doctor.prompts
     longest = max(doctor.prompt_tokens, (context or 0) - settings.sampling.max_new_tokens)
     prompts = np.full(count, doctor.prompt_tokens)
     prompts[0] = longest  # Memory goes by the longest.
     lengths = Lengths(prompts, prompts)
     note = (
-        f"{count} prompts a language of {doctor.prompt_tokens} tokens are assumed (doctor.prompts, "
+        f"{count} prompts per language of {doctor.prompt_tokens} tokens are assumed (doctor.prompts, "
         f"doctor.prompt_tokens), one of them as long as the context allows: {why.rstrip('.')}"
     )
     return Workload(dict.fromkeys(settings.langs.codes, lengths), "assumed", (note,))

@@ -81,6 +81,13 @@ def test_a_plan_adds_up(examine):
     assert seen.status == 0
 
 
+def test_a_plan_without_a_prompt_that_fits(examine):
+    seen = examine("plan", "sampling.max_new_tokens=250")
+    assert seen.status == 2
+    assert "no prompt fits a context of 256 tokens less sampling.max_new_tokens=250" in seen.errors
+    assert examine("sampling.max_new_tokens=250").failures() == ["context"]
+
+
 def test_what_a_strategy_splits_is_split_in_the_plan(examine):
     plans = [examine("plan", "doctor.devices=[]", "trainer.devices=4", f"strategy={name}") for name in ("ddp", "fsdp2")]
     whole, split = (

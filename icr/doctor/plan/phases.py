@@ -17,6 +17,7 @@ from icr.doctor.plan.memory import Memory, MemoryPlan, state_bytes, weight_bytes
 from icr.doctor.plan.workload import Workload
 from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup
+from icr.errors import ModelError
 from icr.logps.layout import MAX_ROW
 
 CACHE_COPIES = 3
@@ -134,8 +135,16 @@ def make_plan(
     Args:
         pair: architectures of policy and reference.
         work: tokens of the prompts.
+
+    Raises:
+        ModelError: no prompt fits the model's context.
     """
     policy, reference = pair
+    if not work.count:
+        raise ModelError(
+            f"There is nothing to plan: no prompt fits a context of {policy.context} tokens less "
+            f"sampling.max_new_tokens={settings.sampling.max_new_tokens}. Lower sampling.max_new_tokens."
+        )
     longest = int(work.prompts.max(initial=1)), int(work.rewards.max(initial=1))
     memory = MemoryPlan(settings, setup, policy, reference, *longest)
     counted = Counts(settings, doctor, setup, work, memory)

@@ -96,7 +96,7 @@ def test_what_a_strategy_splits_is_split_in_the_plan(examine):
     )
     for part in ("gradients", "optimiser"):
         assert split[part] == pytest.approx(whole[part] / 4)
-    layer = 4 * (277152 - 744 * 96 - 96) / 3  # All that is trained but the head and the last norm, in three layers.
+    layer = 4 * (277152 - 96) / 3  # All that is trained but the last norm, in three layers.
     assert split["weights"] == whole["weights"] / 4 + 2 * layer
 
 

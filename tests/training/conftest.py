@@ -50,7 +50,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
                 context=64,
             )
 
-        training.run(store, "round_0", lambda: Loader().load(start), given, [])
+        training.run(store, 0, lambda: Loader().load(start), given, [])
         return store.path
 
     return run

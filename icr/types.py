@@ -228,16 +228,6 @@ class PromptSource(DataSource, Protocol):
     def prompts(self, languages: Sequence[str], split: str) -> PromptSet: ...
 
 
-class Judge(Protocol):
-    """Marks answers. Config group `judge`."""
-
-    def score(self, prompt: Prompt, response: str) -> float:
-        """Quality of `response`, higher is better."""
-
-    def opponent(self, prompt: Prompt) -> str:
-        """The fixed answer that `response` is compared with for the win rate."""
-
-
 class Translator(Protocol):
     """Translates responses into English, for the `translate` reward prompt."""
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import ClassVar
 
-from icr.judges.protocols import Answer, Comparison, Judge, PairwiseJudge, PointwiseJudge, Score, Verdict, is_pairwise
+from icr.errors import ConfigError
+from icr.judges.protocols import (
+    Answer,
+    Comparison,
+    Judge,
+    PairwiseJudge,
+    PointwiseJudge,
+    Score,
+    Verdict,
+    is_pairwise,
+    is_pointwise,
+)
 
 TIE = 1e-9
 """Scores that are sums of fifths differ in their last bits; scores that differ by no more than this are equal."""
@@ -40,8 +51,16 @@ class ScoresCompared:
 
 
 def pairwise(judge: Judge) -> PairwiseJudge:
-    """The judge itself where it compares answers, else one that compares its scores."""
-    return judge if is_pairwise(judge) else ScoresCompared(judge)
+    """The judge itself where it compares answers, else one that compares its scores.
+
+    Raises:
+        ConfigError: its flags say that it does neither.
+    """
+    if is_pairwise(judge):
+        return judge
+    if is_pointwise(judge):
+        return ScoresCompared(judge)
+    raise ConfigError(f"judge: {type(judge).__name__} neither scores nor compares: one of the two flags must be true.")
 
 
 def _verdict(answer: Score, reference: Score) -> Verdict:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from icr.errors import DataError
+from icr.errors import ConfigError, DataError
 from icr.judges import (
     Answer,
     Comparison,
@@ -39,6 +39,13 @@ class Table:
         self.asked.append([answer.text for answer in answers])
         known = [self.values.get(answer.text) for answer in answers]
         return [Score(None, "refused") if value is None else Score(value) for value in known]
+
+
+class Neither:
+    """Not a judge."""
+
+    scores: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
 
 
 def compared(judge: ScoresCompared, *pairs: tuple[str, str], prompt: Prompt = PROMPT) -> list[Verdict]:
@@ -89,6 +96,8 @@ def test_a_judge_says_what_it_can_do():
     assert not is_pointwise(judge)
     assert judge == ScoresCompared(table)
     assert pairwise(judge) is judge
+    with pytest.raises(ConfigError, match="judge: Neither neither scores nor compares"):
+        pairwise(Neither())
 
 
 @pytest.mark.parametrize("arguments", [(None,), (None, ""), (1.0, "a reason"), (1.1,), (-0.1,), (float("nan"),)])

@@ -16,7 +16,7 @@ from icr.config import Settings
 from icr.data import RewardPrompt
 from icr.data.context import within_context
 from icr.errors import RunError
-from icr.evaluation import evaluate, figures, reward_accuracies, rewards_under
+from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.loading import check_same_vocabulary, context_length
@@ -68,15 +68,16 @@ class Pipeline:
         Args:
             loggers: given a round's folder name, the Lightning loggers of its training.
         """
-        settings = self.settings
-        models = settings.stage.baselines if settings.evaluation else {}
-        found = {name: self._evaluate(name, path) for name, path in models.items()}
+        settings, evaluation = self.settings, self.settings.evaluation
+        found = {}
+        if evaluation:
+            found = {name: self._evaluate(evaluation, name, path) for name, path in settings.stage.baselines.items()}
         policies = [settings.model.path]
         for round in range(settings.iterations):
             policies.append(str(self._round(round, policies, loggers(f"round_{round}"))))
-            if settings.evaluation:
+            if evaluation:
                 name = settings.stage.result.format(round=round)
-                found[name] = self._evaluate(name, policies[-1])
+                found[name] = self._evaluate(evaluation, name, policies[-1])
         return found
 
     @property
@@ -173,8 +174,8 @@ class Pipeline:
         models = residency.reward_pair(self.settings.model.loader, pair, trained, self.device, one_at_a_time=alone)
         return ImplicitRewardModule(*models, tokens_per_batch=self.settings.scoring.tokens_per_batch)
 
-    def _evaluate(self, name: str, path: str) -> dict[str, dict[str, float]]:
-        evaluation, settings = self.settings.evaluation, self.settings
+    def _evaluate(self, evaluation: JudgedEvaluation, name: str, path: str) -> dict[str, dict[str, float]]:
+        settings = self.settings
         rows = evaluate(
             self.store,
             name,

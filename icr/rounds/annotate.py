@@ -165,12 +165,12 @@ class JudgeReward:
         answers = [Answer(prompts[response.id, response.language], response.text) for response in responses]
         scores = self.judge.score(answers)
         on_batch(len(responses))
-        return [self._scored(response, score) for response, score in zip(responses, scores, strict=True)]
+        return [self._reward(response, score) for response, score in zip(responses, scores, strict=True)]
 
     def release(self) -> None:
         """Nothing was loaded."""
 
-    def _scored(self, response: Response, score: Score) -> ScoredResponse:
+    def _reward(self, response: Response, score: Score) -> ScoredResponse:
         if score.value is None:
             unscored = _scored(response, math.nan, math.nan, math.nan, self.keep_truncated)
             return replace(unscored, usable=False, reason=f"{UNSCORED}: {score.reason}")

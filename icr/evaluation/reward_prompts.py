@@ -13,6 +13,7 @@ from icr.models import LoadedModel
 from icr.progress import progress
 from icr.rounds import Annotator
 from icr.rundir import RunDirectory, Table
+from icr.rundir.layout import accuracy_stage
 from icr.types import Prompt, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def rewards_under(
         annotator.release()
         return distributed.gather_to_rank0(scored)
 
-    return store.rows(f"evaluation/rewards_{name}", Table(ScoredResponse), make)
+    return store.rows(accuracy_stage(name), Table(ScoredResponse), make)
 
 
 def reward_accuracies(

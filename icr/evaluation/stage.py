@@ -12,7 +12,9 @@ from icr.judges import Comparison, PairwiseJudge, ReferenceAnswers, Verdict, ref
 from icr.models import LoadedModel
 from icr.progress import progress
 from icr.rundir import RunDirectory, Table
+from icr.rundir.layout import evaluation_stage
 from icr.sampling import Sampler
+from icr.sampling.decoding import Seed
 from icr.types import Prompt, Response
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ def evaluate(
     sampler: Sampler,
     judge: PairwiseJudge,
     references: ReferenceAnswers,
-    seed: tuple[object, ...],
+    seed: Seed,
 ) -> list[JudgedResponse]:
     """The stage `evaluation/<name>`: answers to all prompts, each compared with its reference answer.
 
@@ -88,7 +90,7 @@ def evaluate(
         comparisons = [Comparison(by_key[r.id, r.language], r.text, opponents[r.id, r.language]) for r in gathered]
         return [_row(*judged) for judged in zip(gathered, comparisons, judge.compare(comparisons), strict=True)]
 
-    rows = store.rows(f"evaluation/{name}", Table(JudgedResponse), make)
+    rows = store.rows(evaluation_stage(name), Table(JudgedResponse), make)
     reasons = Counter(row.reason for row in rows if row.preference is None)
     if reasons:
         listed = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from icr.checks import require_number
 from icr.judges import Answer, Comparison, Score, ScoresCompared, Verdict
 from icr.pocket.answers import Marks, Reading, compose, read
 from icr.pocket.lexicon import language
@@ -66,8 +67,7 @@ class PocketReferences:
     skill: float = 0.6
 
     def __post_init__(self) -> None:
-        if not 0 <= self.skill <= 1:
-            raise ValueError(f"skill must be at least 0 and at most 1, got {self.skill!r}")
+        require_number("skill", self.skill, least=0, most=1)
 
     def answers(self, prompts: Sequence[Prompt]) -> dict[tuple[str, str], str]:
         """The reference answer to each prompt, by id and language."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import subprocess
@@ -134,11 +135,40 @@ def test_killed_in_the_middle_of_training(program: Program, pocket_pair, one_pro
     kill = {"function": TRAINING, "call": CALLS + 8, "when": "after", "rank": 1}
     killed = program(tmp_path / "run", arguments, kill, ranks=2)
     assert killed.status == -signal.SIGKILL, killed.output
-    assert [path.name for path in (tmp_path / "run/round_1/checkpoints").iterdir()] == ["step=2.ckpt"]
+    assert [path.name for path in (tmp_path / "run/round_1/checkpoints").glob("*.ckpt")] == ["step=2.ckpt"]
     resumed = program.ok(tmp_path / "run", arguments, ranks=2)
     attempts = pd.concat(map(pd.read_csv, (tmp_path / "run/round_1/metrics").glob("version_*/metrics.csv")))
     assert sorted(attempts.step) == [0, 1, 2, 3]
     assert_same(resumed, one_process(*choices))
+
+
+def cut(ranks: int, micro: int = MICRO) -> list[str]:
+    """What makes it a run of so many processes, and of other micro-batches."""
+    return [f"trainer.devices={ranks}", f"trainer.micro_batch_size={micro}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((1, MICRO), (2, MICRO)),
+        ((2, MICRO), (1, MICRO)),
+        pytest.param((1, MICRO), (1, 5), marks=pytest.mark.slow),
+        pytest.param((2, 4), (3, 2), marks=pytest.mark.slow),
+        pytest.param((3, MICRO), (2, MICRO), marks=pytest.mark.slow),
+    ],
+)
+def test_a_training_goes_on_in_another_number_of_processes(
+    program: Program, pocket_pair, one_process, tmp_path, before, after
+):
+    """Killed after the first round's checkpoint: the same steps as of one process from start to end, none twice."""
+    calls = 2 * math.ceil(math.ceil(STEP / before[0]) / before[1]) + 1
+    arguments = [*settings(pocket_pair), "loss=dpo"]
+    kill = {"function": TRAINING, "call": calls, "when": "after"}
+    killed = program(tmp_path / "run", [*arguments, *cut(*before)], kill, ranks=before[0])
+    assert killed.status == -signal.SIGKILL, killed.output
+    assert [path.name for path in (tmp_path / "run/round_0/checkpoints").glob("*.ckpt")] == ["step=2.ckpt"]
+    resumed = program.ok(tmp_path / "run", [*arguments, *cut(*after)], ranks=after[0])
+    assert_same(resumed, one_process("loss=dpo"))
 
 
 @pytest.mark.slow

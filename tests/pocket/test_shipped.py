@@ -12,7 +12,7 @@ import pytest
 from icr.config import build, conf_dir
 from icr.evaluation import evaluate, figures
 from icr.pocket.assets import folder
-from icr.rundir import Key, RunDirectory
+from icr.rundir import Key, RunDirectory, open_run
 
 BUILT = json.loads((folder("sft").parent / "built.json").read_text(encoding="utf-8"))
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,8 @@ def test_the_command_builds_what_is_shipped(tmp_path):
     """About five minutes. Training adds up rounding of another processor: within four points of win rate."""
     command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
     subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
-    summary = json.loads((tmp_path / "dpo_en/summary.json").read_text(encoding="utf-8"))
+    summary = open_run(tmp_path / "dpo_en").summary
     for name, built in BUILT["english"].items():
-        assert summary["models"][name]["win_rate"]["en"] == pytest.approx(built["win_rate"], abs=4)
-        assert summary["models"][name]["judge_score"]["en"] == pytest.approx(built["judge_score"], abs=0.04)
+        model = summary.model(name)
+        assert model.figure("win_rate", "en") == pytest.approx(built["win_rate"], abs=4)
+        assert model.figure("judge_score", "en") == pytest.approx(built["judge_score"], abs=0.04)

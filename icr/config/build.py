@@ -62,6 +62,7 @@ def build(cfg: DictConfig) -> Settings:
         scoring=typed(ScoringSettings, "scoring", _values(cfg, "scoring")),
         trainer=_trainer(cfg),
         strategy=make(cfg, "strategy"),
+        judge=optional(cfg, "judge"),
         evaluation=_evaluation(cfg),
         data=make(cfg, "data"),
         training_reference=cfg.training_reference,
@@ -109,9 +110,9 @@ def _trainer(cfg: DictConfig) -> TrainerSettings:
 
 
 def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
-    if "_target_" not in cfg.evaluation:
+    evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
+    if evaluation is None:
         return None
-    evaluation: JudgedEvaluation = make(cfg, "evaluation")
     try:
         make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
     except ConfigError as error:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from icr.config.languages import language_names
 from icr.data.reward_prompts import RewardPrompt
 from icr.evaluation import JudgedEvaluation
+from icr.judges import Judge
 from icr.losses import Objective
 from icr.models import Loader, Lora
 from icr.modules import Schedule
@@ -131,6 +132,7 @@ class Settings:
     scoring: ScoringSettings
     trainer: TrainerSettings
     strategy: Strategy = field(compare=False)
+    judge: Judge | None
     evaluation: JudgedEvaluation | None
     data: DataSource
     training_reference: str

@@ -21,6 +21,7 @@ NEEDED = {
     "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
     "data=pocket_demonstrations": ["stage=sft"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
+    "judge=none": ["evaluation=none"],
     "model=hf": ["model.path=policy", "model.reference=sft"],
     "sampling=vllm_server": ["sampling.urls=[http://localhost:8000]"],
     "stage=sft": ["data=pocket_demonstrations"],

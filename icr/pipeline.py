@@ -24,8 +24,8 @@ from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
 from icr.rundir.layout import round_stages
-from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs
-from icr.types import Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
+from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs, RoundStart
+from icr.types import DataSource, Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,8 @@ class Pipeline:
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.model.loader.renderer(path)
                 check_same_vocabulary(self.renderer, other, settings.model.path, path)
-        self.given = [] if settings.samples else self._given()
-        self.prompts = self._prompts() if settings.samples else PromptSet([])
-        keys = Keys(settings, self.prompts.prompts or self.given, self.evaluated, self.context)
+        self.prompts, self.given = self._data(settings.data)
+        keys = Keys(settings, self.prompts.prompts, self.given, self.evaluated, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
 
     def run(self, loggers: Callable[[int], Sequence[Logger]]) -> list[ModelResult]:
@@ -85,7 +84,10 @@ class Pipeline:
     @property
     def skipped(self) -> dict[str, dict[str, int]]:
         """What was left out before anything was trained on: `[language][reason]` is a count."""
-        return self.prompts.skipped if self.settings.samples else self.store.json(round_stages(0).skipped, dict)
+        if self.settings.samples:
+            return self.prompts.skipped
+        skipped: dict[str, dict[str, int]] = self.store.json(round_stages(0).skipped, dict)
+        return skipped
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
@@ -106,14 +108,22 @@ class Pipeline:
         evaluation = self.settings.evaluation
         return evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split).prompts if evaluation else []
 
-    def _prompts(self) -> PromptSet:
-        """The prompts of the stage's split that fit the context.
+    def _data(self, data: DataSource) -> tuple[PromptSet, Sequence[Demonstration] | Sequence[Preference]]:
+        """Prompts to sample responses to, or examples to train on as they are."""
+        codes = self.settings.langs.codes
+        if data.provides == "prompts":
+            return self._that_fit(data.prompts(codes, self.settings.stage.split)), []
+        if data.provides == "demonstrations":
+            return PromptSet([]), data.demonstrations(codes)
+        return PromptSet([]), data.preferences(codes)
+
+    def _that_fit(self, given: PromptSet) -> PromptSet:
+        """The prompts that fit the context.
 
         Raises:
             RunError: none fits.
         """
         settings = self.settings
-        given = settings.data.prompts(settings.langs.codes, settings.stage.split)
         texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
         limit = settings.sampling.max_new_tokens
         kept = within_context(given, self.renderer, texts, self.context, limit)
@@ -124,13 +134,8 @@ class Pipeline:
             )
         return kept
 
-    def _given(self) -> list[Demonstration] | list[Preference]:
-        data, codes = self.settings.data, self.settings.langs.codes
-        return data.demonstrations(codes) if data.provides == "demonstrations" else data.preferences(codes)
-
     def _round(self, round: int, policies: Sequence[str], loggers: Sequence[Logger]) -> Path:
-        settings, stages = self.settings, round_stages(round)
-        loader = settings.model.loader
+        settings, loader = self.settings, self.settings.model.loader
 
         def load() -> LoadedModel:
             if settings.model.from_scratch and round == 0:
@@ -140,28 +145,29 @@ class Pipeline:
         make = functools.partial(self._pairs, round, policies)
         folder = settings.training.run(self.store, round, load, make, loggers)
         if loader.adapter and loader.adapter.merge:
-            alone = distributed.rank() == 0
-            merged = functools.partial(loader.load_merged, str(folder)) if alone else lambda: None
-            self.store.folder(stages.merged, merged)
+            self.store.folder(
+                round_stages(round).merged,
+                lambda: loader.load_merged(str(folder)) if distributed.rank() == 0 else None,
+            )
         return folder
 
     def _pairs(self, round: int, policies: Sequence[str], policy: LoadedModel) -> PairCallback:
         settings = self.settings
         pair = settings.reward_pair
         references = {"round_start": None, "policy": pair.policy, "reference": pair.reference}
-        shared = {
-            "store": self.store,
-            "round": round,
-            "policy": policy,
-            "training_reference": references[settings.training_reference],
-            "loader": settings.model.loader,
-            "tokens_per_batch": settings.scoring.tokens_per_batch,
-            "seed": (settings.seed, round),
-        }
+        start = RoundStart(
+            store=self.store,
+            round=round,
+            policy=policy,
+            training_reference=references[settings.training_reference],
+            loader=settings.model.loader,
+            tokens_per_batch=settings.scoring.tokens_per_batch,
+            seed=(settings.seed, round),
+        )
         if not settings.samples:
-            return GivenPairs(**shared, make=functools.partial(pairs.from_given, self.given), context=self.context)
+            return GivenPairs(start, make=functools.partial(pairs.from_given, self.given), context=self.context)
         return RegeneratePairs(
-            **shared,
+            start,
             prompts=self.prompts.prompts,
             sampler=settings.sampling,
             annotator=settings.reward.for_round(settings.reward_prompt, pair.at(round, policies), self._load_scorer),

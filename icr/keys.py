@@ -143,6 +143,7 @@ class Keys:
     def _loading(self) -> dict[str, object]:
         """How models are loaded for anything but training."""
         quantisation = self.settings.adapter and self.settings.adapter.quantisation
+        quantisation = self.settings.adapter and self.settings.adapter.quantisation
         loader = replace(self.settings.model.loader, adapter=None, frozen=())
         return {"model": {"loader": loader}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}
 

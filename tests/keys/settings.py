@@ -92,9 +92,11 @@ OTHER = {
 """Another value, where it cannot be told from the first."""
 
 TOGETHER = {
-    "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"}
+    "made_for": {"made_for": None},
+    "model.family": {"model.family": "another", "made_for": None},
+    "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"},
 }
-"""Settings that cannot be changed alone."""
+"""Settings that cannot be changed alone, or to one other value only."""
 
 
 def write_files(folder: Path) -> None:

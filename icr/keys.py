@@ -55,7 +55,7 @@ class Keys:
                 self._evaluation(evaluation, settings.stage.result.format(round=round), policies[-1])
         if evaluation and settings.scores:
             for name, prompt in evaluation.reward_prompts.items():
-                if name != settings.reward_prompt.name:
+                if prompt != settings.reward_prompt:
                     self._rewards(accuracy_stage(name), prompt, 0, policies[:1])
         return self.known
 

@@ -203,7 +203,7 @@ class Pipeline:
     ) -> list[ScoredResponse]:
         """Rewards of round 0's responses under a reward prompt; the run's own are there already."""
         settings = self.settings
-        if name == settings.reward_prompt.name:
+        if prompt == settings.reward_prompt:
             return Table(ScoredResponse).read(self.store.layout.round(0).rewards)
         pair = (settings.reward_pair.policy, settings.reward_pair.reference)
         annotator = settings.reward.for_round(prompt, pair, self._load_scorer)

@@ -62,7 +62,7 @@ class ModelSettings:
     """`π_0`: a folder or a hub name."""
     reference: str
     """`π_I`, for which `reward_pair.reference` stands."""
-    shape: dict | None = field(compare=False)
+    shape: Mapping[str, object] | None = field(compare=False)
     """Its configuration, by transformers' names, for plans where it is not on this machine."""
     family: str | None = field(compare=False)
     """Which settings it goes with; None where that is the user's to know. See `made_for`."""

@@ -74,9 +74,9 @@ def prepared(
     Raises:
         ICRError: models, data or a directory cannot be used.
     """
-    folders = {"": directory} | {name: Layout(directory).control(name).path for name in controls}
     device = launch.device_of(settings.trainer)
-    return {name: Pipeline(({"": settings} | controls)[name], folder, device) for name, folder in folders.items()}
+    own = {name: Pipeline(chosen, Layout(directory).control(name).path, device) for name, chosen in controls.items()}
+    return {"": Pipeline(settings, directory, device), **own}
 
 
 def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from icr.config.consistency import check_family
 from icr.config.files import conf_dir
 from icr.config.messages import options
-from icr.config.nodes import keyed, make, one_of, optional, require_given, typed
+from icr.config.nodes import keyed, make, one_of, optional, require_given, typed, values_of
 from icr.config.settings import (
     TRAINING_REFERENCES,
     Languages,
@@ -37,10 +38,13 @@ def build(cfg: DictConfig) -> Settings:
     Raises:
         ConfigError: a setting is missing, unknown, of the wrong type, out of range, or does not fit another one.
     """
-    langs = typed(Languages, "langs", OmegaConf.to_container(cfg.langs))
+    langs = typed(Languages, "langs", values_of(cfg, "langs"))
     require_given(cfg)
-    groups = {name: kind if kind in KINDS else "dict" for name, kind in (signature(Settings) or {}).items()}
-    check("", OmegaConf.to_container(cfg, resolve=True), groups)
+    top = {
+        name: kind if KINDS.keys() >= set(kind.split(" | ")) else "dict"
+        for name, kind in (signature(Settings) or {}).items()
+    }
+    check("", values_of(cfg), top)
     if cfg.iterations < 1:
         raise ConfigError(f"iterations must be at least 1, got {cfg.iterations}.")
     one_of(cfg, "training_reference", TRAINING_REFERENCES)
@@ -57,20 +61,23 @@ def build(cfg: DictConfig) -> Settings:
         gate=optional(cfg, "gate"),
         pairing=make(cfg, "pairing"),
         loss=make(cfg, "loss"),
-        optim=typed(OptimSettings, "optim", _values(cfg, "optim") | {"optimizer": make(cfg, "optim.optimizer")}),
+        optim=typed(OptimSettings, "optim", values_of(cfg, "optim") | {"optimizer": make(cfg, "optim.optimizer")}),
         sampling=make(cfg, "sampling"),
-        scoring=typed(ScoringSettings, "scoring", _values(cfg, "scoring")),
+        scoring=typed(ScoringSettings, "scoring", values_of(cfg, "scoring")),
         trainer=_trainer(cfg),
         strategy=make(cfg, "strategy"),
+        judge=optional(cfg, "judge"),
         evaluation=_evaluation(cfg),
         data=make(cfg, "data"),
         training_reference=cfg.training_reference,
         seed=cfg.seed,
+        made_for=cfg.made_for,
         iterations=cfg.iterations,
-        controls=_values(cfg, "controls"),
+        controls=values_of(cfg, "controls"),
         logger=make(cfg, "logger"),
-        run=typed(RunSettings, "run", _values(cfg, "run")),
+        run=typed(RunSettings, "run", values_of(cfg, "run")),
     )
+    check_family(settings.made_for, settings.model)
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)
@@ -79,13 +86,9 @@ def build(cfg: DictConfig) -> Settings:
     return settings
 
 
-def _values(cfg: DictConfig, key: str) -> dict:
-    return OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
-
-
 def _model(cfg: DictConfig, adapter: Lora | None) -> ModelSettings:
     loader: Loader = make(cfg, "model.loader")
-    return typed(ModelSettings, "model", _values(cfg, "model") | {"loader": replace(loader, adapter=adapter)})
+    return typed(ModelSettings, "model", values_of(cfg, "model") | {"loader": replace(loader, adapter=adapter)})
 
 
 def _adapter(cfg: DictConfig) -> Lora | None:
@@ -105,13 +108,13 @@ def _trainer(cfg: DictConfig) -> TrainerSettings:
     one_of(cfg, "trainer.accelerator", ACCELERATORS)
     if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", devices := str(cfg.trainer.devices)):
         raise ConfigError(f"trainer.devices must be a number of devices, auto, or a list such as 0,1; got {devices!r}.")
-    return typed(TrainerSettings, "trainer", _values(cfg, "trainer"))
+    return typed(TrainerSettings, "trainer", values_of(cfg, "trainer"))
 
 
 def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
-    if "_target_" not in cfg.evaluation:
+    evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
+    if evaluation is None:
         return None
-    evaluation: JudgedEvaluation = make(cfg, "evaluation")
     try:
         make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
     except ConfigError as error:

@@ -24,7 +24,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def language_names(codes: Iterable[str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def language_names(codes: Iterable[object], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """English name of each code; `extra` (config `langs.names`) adds languages or replaces names.
 
     Raises:
@@ -33,7 +33,7 @@ def language_names(codes: Iterable[str], extra: Mapping[str, str] | None = None)
     known = {**NAMES, **(extra or {})}
     names: dict[str, str] = {}
     for code in codes:
-        if code not in known:
+        if not isinstance(code, str) or code not in known:
             hint = " YAML reads a bare no as false: write 'no'." if code is False else near(str(code), known)
             raise ConfigError(
                 f"langs.codes: {code!r} is not a known language code.{hint} To add a language, give its English name, "

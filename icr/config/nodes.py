@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, Node, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from icr.config.signatures import check, signature
 from icr.errors import ConfigError
+
+T = TypeVar("T")
 
 EXTRAS = {"bitsandbytes": "quantisation"}
 """Extras that bring the packages which `_target_`s in `conf/` name."""
@@ -26,7 +28,7 @@ def make(cfg: DictConfig, key: str) -> Any:
             f"{key} names no class, as {key}._target_. Choose an option of {key.split('.')[0]} that does; "
             f"`python -m icr.run --help` lists them."
         )
-    _check_signatures(key, OmegaConf.to_container(node, resolve=True))
+    _check_signatures(key, values_of(cfg, key))
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
@@ -47,12 +49,22 @@ def optional(cfg: DictConfig, key: str) -> Any:
     """
     if "_target_" in OmegaConf.select(cfg, key):
         return make(cfg, key)
-    check(key, OmegaConf.to_container(OmegaConf.select(cfg, key)), {})
+    check(key, values_of(cfg, key), {})
     return None
 
 
-def typed(kind: type, key: str, values: Mapping[str, Any]) -> Any:
-    """A dataclass from plain values, with types checked."""
+def values_of(cfg: DictConfig, key: str = "") -> dict[str, Any]:
+    """The settings below `key` (empty: all of them) as plain values."""
+    node = OmegaConf.select(cfg, key) if key else cfg
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+
+
+def typed(kind: Callable[..., T], key: str, values: Mapping[str, Any]) -> T:
+    """A dataclass from plain values, with types checked.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type or out of range; its key is named.
+    """
     check(key, values, signature(kind))
     try:
         return kind(**values)
@@ -60,16 +72,21 @@ def typed(kind: type, key: str, values: Mapping[str, Any]) -> Any:
         raise ConfigError(keyed(key, error)) from error
 
 
-def nodes(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def nodes(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Node]]:
     """Every key of a configuration, groups included, dotted as the command line takes it, with its unresolved node."""
-    for name in node:
-        child = node._get_node(name)
+    for name in map(str, node):
+        child = cast(Node, node._get_node(name))
         yield f"{prefix}{name}", child
-        if name != "hydra" and OmegaConf.is_dict(child) and not child._is_none():
+        if name != "hydra" and isinstance(child, DictConfig) and not child._is_none():
             yield from nodes(child, f"{prefix}{name}.")
 
 
 def require_given(cfg: DictConfig) -> None:
+    """Refuse a configuration with a key that has no value, or refers to a key that is not there.
+
+    Raises:
+        ConfigError: all keys that must be given are named.
+    """
     try:
         missing = dict(_missing(cfg))
     except OmegaConfBaseException as error:
@@ -78,14 +95,14 @@ def require_given(cfg: DictConfig) -> None:
         missing.pop("model.reference", None)  # It stands for nothing else.
     if needed := [key for key, itself in missing.items() if itself]:
         raise ConfigError(
-            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `python -m icr.run --help` with the same "
+            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `icr run --help` with the same "
             f"choices says what for."
         )
 
 
 def _missing(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
     """Keys without a value, and whether they lack it themselves (or refer to one that does)."""
-    for name in node:
+    for name in map(str, node):
         key = f"{prefix}{name}"
         try:
             value = node[name]
@@ -97,6 +114,11 @@ def _missing(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def one_of(cfg: DictConfig, key: str, choices: tuple[str, ...]) -> None:
+    """Refuse another value at `key` than one of these.
+
+    Raises:
+        ConfigError: naming the key, the choices and the value.
+    """
     if (value := OmegaConf.select(cfg, key)) not in choices:
         raise ConfigError(f"{key} must be one of {', '.join(choices)}, got {value!r}.")
 
@@ -115,7 +137,7 @@ def _unimportable(target: str, missing: str | None) -> str:
     return f"{target} cannot be imported."
 
 
-def _check_signatures(key: str, values: Any) -> None:
+def _check_signatures(key: str, values: object) -> None:
     """Check `values`, and what is nested in them, against the classes that their `_target_`s name."""
     if not isinstance(values, Mapping):
         return

@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """Annotations that are checked: what to call them, and the check. Of anything else the class itself must judge."""
 
 
-def signature(target: Callable) -> dict[str, str] | None:
+def signature(target: Callable[..., object]) -> dict[str, str] | None:
     """Annotation of each keyword that `target` takes, `""` where it has none; None where it takes any keyword."""
     parameters = inspect.signature(target).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -146,8 +147,9 @@ def _cause(failures: dict[int, ProcessFailure]) -> Exception:
             f"Rank {rank} {how}, and the others were stopped (out of memory is what kills most). The same command on "
             f"the same run.dir goes on from here."
         )
-    kind, _, text = failure.message["message"].partition(": ")
-    traceback = failure.message["extraInfo"]["py_callstack"]
+    message = cast(dict[str, Any], failure.message)  # What the error handler of torch has written, read from JSON.
+    kind, _, text = message["message"].partition(": ")
+    traceback = message["extraInfo"]["py_callstack"]
     if kind != RunError.__name__:
         return RuntimeError(f"rank {rank} failed\n\n{traceback}")
     error = RunError(text)

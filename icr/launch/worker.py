@@ -6,30 +6,33 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from icr import config, distributed, rundir
-from icr.cli import quiet
-from icr.config.messages import system_error
 from icr.errors import ICRError, RunError
 from icr.launch import processes as launch
-from icr.run import prepared, run_with_controls
+from icr.run.job import prepared, run_with_controls
 from icr.rundir import Layout
+from icr.terminal import quiet, system_error
 
 
 def work(directory: Path) -> None:
     """The run whose configuration is in the directory."""
     layout = Layout(directory)
-    cfg = OmegaConf.load(layout.config)
-    settings = config.build(cfg)
-    controls = {name: config.build(OmegaConf.load(layout.control(name).config)) for name in cfg.controls}
+    settings = _settings(layout)
+    controls = {name: _settings(layout.control(name)) for name in settings.controls}
     with (
         launch.joined(settings.trainer),
         rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext(),
     ):
         run_with_controls(directory, prepared(directory, settings, controls))
+
+
+def _settings(layout: Layout) -> config.Settings:
+    return config.build(cast(DictConfig, OmegaConf.load(layout.config)))
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ from icr.rundir.layout import round_folder, round_stages
 from icr.training.likelihood_displacement import LikelihoodDisplacement
 from icr.training.progress_lines import TrainingProgressLines
 from icr.training.regenerate_pairs import PairCallback
-from icr.training.strategies import Strategy
+from icr.training.strategies import Precision, Strategy
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class TrainerSettings:
     epochs: int = 1
     max_steps: int | None = None
     gradient_clip: float = 1.0
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     micro_batch_size: int = field(default=1, compare=False)
     accelerator: str = field(default="auto", compare=False)
     devices: int | str = field(default=1, compare=False)

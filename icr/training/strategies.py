@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies import Strategy as LightningStrategy
@@ -61,7 +61,10 @@ class Strategy(Protocol):
         """The trained model as an ordinary one, on rank 0. Called on all ranks; `load` loads what it started from."""
 
 
-PRECISIONS = ("32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true")
+Precision: TypeAlias = Literal["32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true"]
+"""Lightning's names."""
+
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from icr.rundir.layout import FORMAT, Layout, accuracy_stage, check_format, eval
 PACKAGE = Path(__file__).parents[2] / "icr"
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if "rundir" not in path.parts)
 
-UNDONE = {"keys.py", "pipeline.py", "rounds/regenerate.py", "training/fit.py", "training/regenerate_pairs.py"}
-"""Files that still spell names of the run directory; none is to join them."""
-
 SPELLED = re.compile(
     r"round_(\d+.*|\*.*)?"
     r"|(.*/)?((manifest|summary|length_control|skipped)\.json|config\.yaml|metrics\.csv|report\.html)"
@@ -67,15 +64,10 @@ def test_directories_of_another_version_are_refused_in_one_sentence():
         check_format(path, {"format": 3})
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if str(file) not in UNDONE], ids=str)
+@pytest.mark.parametrize("file", FILES, ids=str)
 def test_no_other_room_spells_a_name(file: Path):
     of_conf = ["config.yaml"] if file == Path("config/help.py") else []  # That of `conf/` has the same name.
     assert list(spelled((PACKAGE / file).read_text(encoding="utf-8"))) == of_conf
-
-
-@pytest.mark.parametrize("file", sorted(UNDONE))
-def test_undone_files_leave_the_list_when_they_are_done(file: str):
-    assert list(spelled((PACKAGE / file).read_text(encoding="utf-8")))
 
 
 def test_spelling_is_noticed():

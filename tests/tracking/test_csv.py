@@ -17,7 +17,7 @@ def log(folder: Path, version: int, steps: list[int], loss: float) -> None:
 
 
 def test_csv_writes_beside_the_round(tmp_path: Path):
-    logger = CsvTracking(tmp_path).loggers("round_0")[0]
+    logger = CsvTracking(tmp_path).loggers(0)[0]
     logger.log_metrics({"loss": 1.5}, step=3)
     logger.save()
     assert (tmp_path / "round_0/metrics/version_0/metrics.csv").read_text().split() == ["loss,step", "1.5,3"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from icr.metrics import Metric, names
-from icr.rundir.reader import open_run
+from icr.rundir import Summary, open_run
 from icr.tracking import WandbTracking
 from icr.tracking.wandb import SAMPLES
 from tests.report.fake_run import write_fake_run
@@ -25,7 +25,7 @@ def _no_login(monkeypatch):
 
 def train(tracking: WandbTracking, round: int, steps: range) -> None:
     """What a training logs."""
-    loggers = tracking.loggers(f"round_{round}")
+    loggers = tracking.loggers(round)
     for step in steps:
         for logger in loggers:
             logger.log_metrics({"loss": 10.0 * round + step, "sw/nll": 0.5}, step=step)
@@ -37,7 +37,7 @@ def train(tracking: WandbTracking, round: int, steps: range) -> None:
 def test_offline_run_needs_no_account_and_holds_metrics_results_and_samples(tmp_path):
     directory = write_fake_run(tmp_path / "run")
     tracking = WandbTracking(directory, project="icr-test", group="sweep", offline=True)
-    loggers = tracking.loggers("round_0")
+    loggers = tracking.loggers(0)
     loggers[-1].log_metrics({"loss": 0.25}, step=0)
     assert tracking.run.summary["loss"] == 0.25
     tracking.finish(open_run(directory).summary)
@@ -57,7 +57,7 @@ def test_rounds_are_on_one_axis_and_nothing_secret_is_kept(tmp_path):
     tracking = WandbTracking(tmp_path, project="icr-test", offline=True)
     train(tracking, 0, range(3))
     train(tracking, 1, range(2))
-    tracking.finish({"models": {}, "rounds": []})
+    tracking.finish(Summary())
     logged = [{key: value for key, value in row.items() if key[0] != "_"} for row in offline_run.history(tmp_path)]
     assert logged == [
         {"loss": 10.0 * round + step, "sw/nll": 0.5, "round": round, "global_step": 3 * round + step}
@@ -75,12 +75,12 @@ def test_a_training_that_goes_on_logs_what_is_new(tmp_path):
     first = WandbTracking(tmp_path / "first", project="icr-test", offline=True)
     train(first, 0, range(3))
     train(first, 1, range(4))
-    first.finish({"models": {}, "rounds": []})
+    first.finish(Summary())
     (tmp_path / "first/wandb").rename(tmp_path / "wandb of the first attempt")
     second = WandbTracking(tmp_path / "first", project="icr-test", offline=True)
     train(second, 1, range(2, 6))
     train(second, 2, range(2))
-    second.finish({"models": {}, "rounds": []})
+    second.finish(Summary())
     assert second.run.id == first.run.id
     steps = [row["global_step"] for row in offline_run.history(tmp_path / "first")]
     assert steps == [7, 8, 9, 10]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
 from icr import config
-from icr.config.nodes import typed
+from icr.config.nodes import typed, values_of
 from icr.doctor.checks.examine import Examination
 from icr.doctor.findings import FAIL
 from icr.doctor.offline import offline
@@ -28,7 +29,7 @@ from icr.rundir.atomic import write_json
 
 def job(cfg: DictConfig) -> int:
     """Print the findings and the plan, and return how many checks failed."""
-    doctor = typed(DoctorSettings, "doctor", OmegaConf.to_container(cfg.doctor, resolve=True))
+    doctor = typed(DoctorSettings, "doctor", values_of(cfg, "doctor"))
     with open_dict(cfg):
         del cfg["doctor"]
         if doctor.only == "plan":
@@ -36,38 +37,51 @@ def job(cfg: DictConfig) -> int:
     settings = config.build(cfg)
     setup = setup_of(settings, "cpu" if settings.trainer.accelerator == "cpu" else "cuda")
     console = Console()
-    results: dict = {}
+    results: dict[str, object] = {}
     with Console(stderr=True).status("") as status:
-        tell = lambda doing: status.update(f"{doing} …")  # noqa: E731
-        plan, work = None, None
+
+        def tell(doing: str) -> None:
+            status.update(f"{doing} …")
+
         examination = Examination(settings, doctor, setup, tell)
-        if doctor.only != "check":
-            tell("planning")
-            try:
-                with offline() if doctor.only == "plan" else nullcontext():
-                    plan, work = planned(settings, doctor, setup)
-            except ModelError:
-                if doctor.only == "plan":
-                    raise
-                # The checks find the same, and say what to do.
+        planning = _planning(settings, doctor, setup, tell)
         if doctor.only != "plan":
-            examination.machine(Path(cfg.run.dir), plan and plan.disk)
+            examination.machine(Path(cfg.run.dir), planning[0].disk if planning else None)
             examination.models_and_prompts()
-        devices = {
-            name: this_machine(setup.device) if name == THIS else DEVICES[name] for name in doctor.devices if plan
-        }
     if doctor.only != "plan":
         show_findings(examination.findings, console)
         results["findings"] = [asdict(finding) for finding in examination.findings]
-    if plan:
-        show_plan(plan, work, devices, doctor, console)
-        hours = {k: {p.name: plan.hours(p, d, doctor) for p in plan.phases} for k, d in devices.items()}
-        results["plan"] = {**plan.as_dict(), "hours": hours, "fits": {k: plan.fits(d) for k, d in devices.items()}}
+    if planning:
+        results["plan"] = _shown(*planning, doctor, setup, console)
     if doctor.json:
         write_json(Path(doctor.json), results)
     if doctor.only != "plan":
         console.print(verdict(examination.findings))
     return sum(finding.level == FAIL for finding in examination.findings)
+
+
+def _planning(
+    settings: config.Settings, doctor: DoctorSettings, setup: Setup, tell: Callable[[str], None]
+) -> tuple[Plan, Workload] | None:
+    """The plan, unless checks alone are asked for, or they will find that the model is not there."""
+    if doctor.only == "check":
+        return None
+    tell("planning")
+    try:
+        with offline() if doctor.only == "plan" else nullcontext():
+            return planned(settings, doctor, setup)
+    except ModelError:
+        if doctor.only == "plan":
+            raise
+        return None
+
+
+def _shown(plan: Plan, work: Workload, doctor: DoctorSettings, setup: Setup, console: Console) -> dict[str, object]:
+    """Print the plan, and return it for JSON."""
+    devices = {name: this_machine(setup.device) if name == THIS else DEVICES[name] for name in doctor.devices}
+    show_plan(plan, work, devices, doctor, console)
+    hours = {k: {p.name: plan.hours(p, d, doctor) for p in plan.phases} for k, d in devices.items()}
+    return {**plan.as_dict(), "hours": hours, "fits": {k: plan.fits(d) for k, d in devices.items()}}
 
 
 def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> tuple[Plan, Workload]:
@@ -94,7 +108,7 @@ def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> 
 
 def _stand_in(data: DictConfig) -> None:
     """A plan does without prompts: it says what it assumes in their place."""
-    for key in data:
+    for key in map(str, data):
         try:
             data[key]
         except MissingMandatoryValue:

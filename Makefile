@@ -4,6 +4,8 @@
 #   make demo ARGS="seed=1 controls=standard"         Hydra overrides for the demo
 #   make setup PYTHON=python3.12                       another interpreter (3.11 or newer)
 #   make setup EXTRAS=dev,quantisation INSTALL_ARGS=…  other extras; more arguments for pip
+#   make test VENV=.venv-newest CONSTRAINTS=           with the newest versions that pyproject.toml allows, or
+#   make test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt    with the oldest, in an environment of their own
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,6 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 EXTRAS ?= dev
+CONSTRAINTS ?= constraints.txt
 WORKERS ?= 2
 ARGS ?=
 INSTALL_ARGS ?=
@@ -32,7 +35,7 @@ help: ## list the targets
 .PHONY: setup
 setup: $(STAMP) ## make .venv and install the project with all that demo and tests need (once)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: no interpreter '$(PYTHON)'. Install Python 3.11 or newer," \
 		"or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed, but" \
@@ -43,7 +46,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@# An interpreter that is gone (a moved checkout, an upgraded Python) leaves a venv that cannot be mended.
 	@"$(BIN)/python" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@"$(BIN)/python" -m pip install -q --disable-pip-version-check --upgrade pip || echo "pip stays as it is"
-	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -e ".[$(EXTRAS)]" -c constraints.txt $(INSTALL_ARGS)
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -e ".[$(EXTRAS)]" $(addprefix -c ,$(CONSTRAINTS)) $(INSTALL_ARGS)
 	@touch "$@"
 
 .PHONY: demo
@@ -80,6 +83,14 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	@"$(VLLM_VENV)/bin/python" -m pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch "$@"
 
+.PHONY: coverage
+coverage: setup ## the tests of `make test`, and which lines and branches of icr/ they leave out
+	@$(PYTEST) --cov --cov-report=term --cov-report=xml $(ARGS)
+
+.PHONY: wheel
+wheel: setup ## build the wheel, into dist/
+	@$(BIN)/python -m build --wheel --no-isolation
+
 .PHONY: lint
 lint: setup ## check style and format, change nothing
 	@$(BIN)/ruff check .
@@ -91,12 +102,12 @@ format: setup ## mend style and format
 	@$(BIN)/ruff format .
 
 .PHONY: hooks
-hooks: setup ## have git run ruff before each commit
+hooks: setup ## have git run ruff before each commit, and `make lint` before each push
 	@$(BIN)/pre-commit install
 
 .PHONY: clean
 clean: ## remove caches and builds (runs and .venv stay)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.xml
 	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: distclean

@@ -1,4 +1,4 @@
-"""The project's own pages: links between them lead somewhere (those to the web are checked nightly), and targets exist."""
+"""The project's own pages: links between them lead somewhere (those to the web are checked nightly)."""
 
 from __future__ import annotations
 

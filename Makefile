@@ -23,9 +23,9 @@ INSTALL_ARGS ?=
 
 BIN := $(VENV)/bin
 comma := ,
-# One stamp a choice of extras, so that asking for more of them installs more.
+# One stamp per choice of extras, so that asking for more of them installs more.
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
-# One torch thread a worker: more of them on the same cores only wait for each other.
+# One torch thread per worker: more of them on the same cores only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help
@@ -92,9 +92,11 @@ wheel: setup ## build the wheel, into dist/
 	@$(BIN)/python -m build --wheel --no-isolation
 
 .PHONY: lint
-lint: setup ## check style and format, change nothing
+lint: setup ## check style, format, types and which room imports which; change nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 .PHONY: format
 format: setup ## mend style and format
@@ -107,7 +109,8 @@ hooks: setup ## have git run ruff before each commit, and `make lint` before eac
 
 .PHONY: clean
 clean: ## remove caches and builds (runs and .venv stay)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* coverage.xml
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .coverage .coverage.* coverage.xml
 	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: distclean

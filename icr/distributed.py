@@ -7,7 +7,7 @@ tensors travel through NCCL (`icr.launch.processes` sets both up).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -40,7 +40,7 @@ def gather_to_rank0(rows: Sequence[T]) -> list[T]:
     """The rows of all ranks, one rank after the other, on rank 0; nothing on the others."""
     if size() == 1:
         return list(rows)
-    parts: list[Any] | None = [None] * size() if rank() == 0 else None
+    parts: list[Sequence[T]] | None = [()] * size() if rank() == 0 else None
     dist.gather_object(list(rows), parts)
     return [row for part in parts or [] for row in part]
 
@@ -49,7 +49,7 @@ def all_gather(value: T) -> list[T]:
     """`value` of each rank, in order, on all ranks."""
     if size() == 1:
         return [value]
-    values: list[Any] = [None] * size()
+    values = [value] * size()
     dist.all_gather_object(values, value)
     return values
 
@@ -60,7 +60,7 @@ def on_rank0(find: Callable[[], T]) -> T:
         return find()
     found = [find() if rank() == 0 else None]
     dist.broadcast_object_list(found)
-    return found[0]
+    return cast("T", found[0])
 
 
 def all_reduce_sum(tensor: torch.Tensor) -> torch.Tensor:

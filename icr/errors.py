@@ -42,3 +42,9 @@ def near_folder(path: str | Path) -> str:
     path = Path(path)
     beside = [folder.name for folder in path.parent.iterdir() if folder.is_dir()] if path.parent.is_dir() else []
     return near(path.name, beside, f"{path.parent}/")
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """What a library says of its trouble, as one line of at most `limit` characters, for a paragraph of ours."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from icr.config import Settings
 from icr.rundir import Key, fingerprint
 from icr.rundir.fingerprint import Json
+from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
 from icr.types import Demonstration, Preference, Prompt
 
 
@@ -54,12 +55,12 @@ class Keys:
 
     def _round(self, round: int, policies: Sequence[str]) -> str:
         """Adds the keys of one round; returns the stage of its model."""
-        name, settings = f"round_{round}", self.settings
-        pairs = self._regenerated(name, round, policies) if settings.samples else self._given(name)
-        self._add(f"{name}/pairs", self._reference_settings(), pairs | self._reference(policies[round]))
+        stages, settings = round_stages(round), self.settings
+        pairs = self._regenerated(round, policies) if settings.samples else self._given(round)
+        self._add(stages.pairs, self._reference_settings(), pairs | self._reference(policies[round]))
         loader = replace(settings.model.loader, adapter=None)
         self._add(
-            f"{name}/model",
+            stages.model,
             {
                 "loss": settings.loss,
                 "optim": settings.optim,
@@ -68,34 +69,35 @@ class Keys:
                 "adapter": settings.adapter,
                 "seed": settings.seed,
             },
-            {"start": self._version(policies[round]), "pairs": self._version(f"{name}/pairs")},
+            {"start": self._version(policies[round]), "pairs": self._version(stages.pairs)},
         )
         if settings.adapter and settings.adapter.merge:
-            self._add(f"{name}/merged", self._loading(), {"model": self._version(f"{name}/model")})
-        return f"{name}/model"
+            self._add(stages.merged, self._loading(), {"model": self._version(stages.model)})
+        return stages.model
 
-    def _regenerated(self, name: str, round: int, policies: Sequence[str]) -> dict[str, str]:
+    def _regenerated(self, round: int, policies: Sequence[str]) -> dict[str, str]:
         """Adds the keys of a round's data; returns what its pairs are made of."""
-        settings = self.settings
+        stages, settings = round_stages(round), self.settings
         self._add(
-            f"{name}/responses",
+            stages.responses,
             {"sampling": settings.sampling, "seed": settings.seed, **self._loading()},
             {"policy": self._version(policies[round]), "prompts": _texts(self.data, "text")},
         )
-        self._rewards(f"{name}/rewards", settings.reward_prompt, round, policies)
+        self._rewards(stages.rewards, settings.reward_prompt, round, policies)
         choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
-        for stage in ("skipped", "length_control"):
-            self._add(f"{name}/{stage}", choosing, {"rewards": self._version(f"{name}/rewards")})
-        return {"choices": self._version(f"{name}/skipped")}
+        for stage in (stages.skipped, stages.length_control):
+            self._add(stage, choosing, {"rewards": self._version(stages.rewards)})
+        return {"choices": self._version(stages.skipped)}
 
-    def _given(self, name: str) -> dict[str, str]:
+    def _given(self, round: int) -> dict[str, str]:
+        skipped = round_stages(round).skipped
         content = fingerprint.of_value([asdict(row) for row in self.data])
-        self._add(f"{name}/skipped", {"context": self.context, **self._loading()}, {"data": content})
-        return {"data": self._version(f"{name}/skipped")}
+        self._add(skipped, {"context": self.context, **self._loading()}, {"data": content})
+        return {"data": self._version(skipped)}
 
     def _rewards(self, stage: str, prompt: object, round: int, policies: Sequence[str]) -> None:
         settings = self.settings
-        upstream = {"responses": self._version(f"round_{round}/responses"), "prompts": _texts(self.data, "english")}
+        upstream = {"responses": self._version(round_stages(round).responses), "prompts": _texts(self.data, "english")}
         if settings.reward.needs_reward_pair:
             policy, reference = settings.reward_pair.at(round, policies)
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
@@ -120,7 +122,7 @@ class Keys:
         settings, evaluation = self.settings, self.settings.evaluation
         sampling = replace(settings.sampling, n=evaluation.n, **evaluation.sampling)
         self._add(
-            f"evaluation/{name}",
+            evaluation_stage(name),
             {
                 "evaluation": replace(evaluation, reward_prompts={}),
                 "sampling": sampling,
@@ -133,7 +135,7 @@ class Keys:
     def _reward_accuracy(self, policies: Sequence[str]) -> None:
         for name, prompt in self.settings.evaluation.reward_prompts.items():
             if name != self.settings.reward_prompt.name:
-                self._rewards(f"evaluation/rewards_{name}", prompt, 0, policies)
+                self._rewards(accuracy_stage(name), prompt, 0, policies)
 
     def _loading(self) -> dict[str, object]:
         """How models are loaded for anything but training."""

@@ -22,7 +22,8 @@ from icr.models.loading import check_same_vocabulary, context_length
 from icr.modules import ImplicitRewardModule
 from icr.progress import progress
 from icr.rounds import pairs, regenerate
-from icr.rundir import ResponseTable, RunDirectory, Table
+from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
+from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
 from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs
 from icr.types import Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
 
@@ -62,27 +63,27 @@ class Pipeline:
         keys = Keys(settings, self.prompts.prompts or self.given, self.evaluated, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
 
-    def run(self, loggers: Callable[[str], Sequence[Logger]]) -> dict[str, dict]:
-        """Everything that is not done yet; returns the figures of each evaluated model by name.
+    def run(self, loggers: Callable[[int], Sequence[Logger]]) -> list[ModelResult]:
+        """Everything that is not done yet; returns each evaluated model.
 
         Args:
-            loggers: given a round's folder name, the Lightning loggers of its training.
+            loggers: given the number of a round, the Lightning loggers of its training.
         """
         settings = self.settings
         models = settings.stage.baselines if settings.evaluation else {}
-        figures = {name: self._evaluate(name, path) for name, path in models.items()}
+        results = [ModelResult(name, "start", None, self._evaluate(name, path)) for name, path in models.items()]
         policies = [settings.model.path]
         for round in range(settings.iterations):
-            policies.append(str(self._round(round, policies, loggers(f"round_{round}"))))
+            policies.append(str(self._round(round, policies, loggers(round))))
             if settings.evaluation:
                 name = settings.stage.result.format(round=round)
-                figures[name] = self._evaluate(name, policies[-1])
-        return figures
+                results.append(ModelResult(name, "round", round, self._evaluate(name, policies[-1])))
+        return results
 
     @property
     def skipped(self) -> dict[str, dict[str, int]]:
         """What was left out before anything was trained on: `[language][reason]` is a count."""
-        return self.prompts.skipped if self.settings.samples else self.store.json("round_0/skipped", dict)
+        return self.prompts.skipped if self.settings.samples else self.store.json(round_stages(0).skipped, dict)
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
@@ -90,7 +91,7 @@ class Pipeline:
         if not settings.evaluation or not settings.scores:
             return {}
         data = regenerate.RoundData(self.store, 0, self.prompts.prompts, (settings.seed, 0))
-        responses = ResponseTable(Response, data.by_key).read(self.store.path / "round_0/responses.parquet")
+        responses = ResponseTable(Response, data.by_key).read(self.store.layout.round(0).responses)
         accuracy = {}
         for name, prompt in settings.evaluation.reward_prompts.items():
             scored = self._accuracy_rewards(name, prompt, responses, data.by_key)
@@ -126,7 +127,7 @@ class Pipeline:
         return data.demonstrations(codes) if data.provides == "demonstrations" else data.preferences(codes)
 
     def _round(self, round: int, policies: Sequence[str], loggers: Sequence[Logger]) -> Path:
-        settings, name = self.settings, f"round_{round}"
+        settings, stages = self.settings, round_stages(round)
         loader = settings.model.loader
 
         def load() -> LoadedModel:
@@ -135,11 +136,11 @@ class Pipeline:
             return loader.load_for_training(policies[round], settings.seed, self.device)
 
         make = functools.partial(self._pairs, round, policies)
-        folder = settings.training.run(self.store, name, load, make, loggers)
+        folder = settings.training.run(self.store, round, load, make, loggers)
         if loader.adapter and loader.adapter.merge:
             alone = distributed.rank() == 0
             merged = functools.partial(loader.load_merged, str(folder)) if alone else lambda: None
-            self.store.folder(f"{name}/merged", merged)
+            self.store.folder(stages.merged, merged)
         return folder
 
     def _pairs(self, round: int, policies: Sequence[str], policy: LoadedModel) -> PairCallback:
@@ -183,7 +184,7 @@ class Pipeline:
                 seed = (settings.seed, "evaluation")
                 return distributed.gather_to_rank0(evaluation.judged(model, mine, settings.sampling, seed, update))
 
-        figures = metrics(self.store.rows(f"evaluation/{name}", Table(JudgedResponse), make))
+        figures = metrics(self.store.rows(evaluation_stage(name), Table(JudgedResponse), make))
         log.info("%s: win rate %.1f %%, mean over target languages", name, figures["win_rate"]["mean"])
         return figures
 
@@ -191,7 +192,7 @@ class Pipeline:
         self, name: str, prompt, responses: list[Response], by_key: dict[tuple[str, str], Prompt]
     ) -> list[ScoredResponse]:
         if name == self.settings.reward_prompt.name:
-            return Table(ScoredResponse).read(self.store.path / "round_0/rewards.parquet")
+            return Table(ScoredResponse).read(self.store.layout.round(0).rewards)
         settings = self.settings
         pair = (settings.reward_pair.policy, settings.reward_pair.reference)
         annotator = settings.reward.for_round(prompt, pair, self._load_scorer)
@@ -202,4 +203,4 @@ class Pipeline:
                 mine = distributed.shard(responses, together=settings.sampling.n)
                 return distributed.gather_to_rank0(annotator.annotate(mine, by_key, policy, update))
 
-        return self.store.rows(f"evaluation/rewards_{name}", Table(ScoredResponse), make)
+        return self.store.rows(accuracy_stage(name), Table(ScoredResponse), make)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
+import math
 import os
 import sys
 import time
@@ -25,9 +25,9 @@ from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
-from icr.rundir import atomic
-from icr.rundir.summary import summarise, write_metrics
-from icr.tracking import CsvTracking, NoTracking, Tracker
+from icr.rundir import Layout, Summary, atomic, open_run
+from icr.rundir.summary import count_rounds, summarise
+from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
 
 log = logging.getLogger("icr.run")
 
@@ -72,12 +72,13 @@ def job(cfg: DictConfig) -> float | None:
             launch.start(directory, processes, settings.trainer)
         if distributed.rank():
             return None
-    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+    run = open_run(directory)
     page = write_report(directory)
-    print_tables(summary, Console())
-    print(f"report   {page}\nmodels   {directory}/round_*/model\nall else {directory}")
-    result = settings.stage.result.format(round=settings.iterations - 1)
-    return summary["models"].get(result, {}).get("win_rate", {}).get("mean")
+    print_tables(run.summary, Console())
+    print(f"report   {page}\nmodels   {run.layout.models}\nall else {directory}")
+    result = run.summary.model(settings.stage.result.format(round=settings.iterations - 1))
+    win_rate = result.figure("win_rate") if result else math.nan
+    return win_rate if math.isfinite(win_rate) else None
 
 
 def prepared(
@@ -88,7 +89,7 @@ def prepared(
     Raises:
         ICRError: models, data or a directory cannot be used.
     """
-    folders = {"": directory} | {name: directory / "controls" / name for name in controls}
+    folders = {"": directory} | {name: Layout(directory).control(name).path for name in controls}
     device = launch.device_of(settings.trainer)
     return {name: Pipeline(({"": settings} | controls)[name], folder, device) for name, folder in folders.items()}
 
@@ -103,15 +104,13 @@ def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> Non
             continue
         log.info("control %s: %s", name, " ".join(settings.controls[name]))
         own = CsvTracking(pipeline.directory) if distributed.rank() == 0 else NoTracking()
-        result = execute(pipeline, own)
-        label = name.replace("_", " ")
-        summary["models"] |= {f"control: {label} {model}": figures for model, figures in result["models"].items()}
+        summary = summary.with_control(name, execute(pipeline, own))
     if distributed.rank() == 0:
-        atomic.write_json(directory / "summary.json", summary)
+        atomic.replace(Layout(directory).summary, lambda path: atomic.write_json(path, summary.as_json()))
         tracking.finish(summary)
 
 
-def execute(pipeline: Pipeline, tracking: Tracker) -> dict:
+def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
     """Run the pipeline and return its summary."""
     started = time.perf_counter()
     settings, store = pipeline.settings, pipeline.store
@@ -119,11 +118,23 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> dict:
         torch.set_num_threads(threads)
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    figures = pipeline.run(tracking.loggers)
+    models = pipeline.run(tracking.loggers)
     accuracy = pipeline.reward_accuracy()
+    layout = Layout(store.path)
     if distributed.rank() == 0:
-        write_metrics(store)
-    summary = summarise(settings, store, figures, accuracy, pipeline.skipped)
+        write_metrics(layout.path)
+    summary = summarise(
+        stage=settings.stage.name,
+        seed=settings.seed,
+        iterations=settings.iterations,
+        languages=settings.langs.codes,
+        reward_pair={"policy": settings.reward_pair.policy, "reference": settings.reward_pair.reference},
+        models=models,
+        reward_accuracy=accuracy,
+        skipped_prompts=pipeline.skipped,
+        rounds=count_rounds(layout, range(settings.iterations)),
+        seconds=store.seconds,
+    )
     log.info("done in %.0f s", time.perf_counter() - started)
     return summary
 
@@ -131,7 +142,7 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> dict:
 def _record(directory: Path, cfg: DictConfig) -> None:
     """Keep the configuration in the run directory."""
     if distributed.rank() == 0:
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        Layout(directory).config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
 
 
 def _check_launcher() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import torch
 
@@ -211,21 +211,35 @@ class Preference:
     rejected: str
 
 
-class DataSource(Protocol):
-    """Where a run's data come from. Config group `data`.
+class PromptSource(Protocol):
+    """Where prompts come from. Config group `data`."""
 
-    Attributes:
-        provides: `"prompts"`, `"demonstrations"` or `"preferences"`: which of the protocols below it is.
-    """
+    provides: ClassVar[Literal["prompts"]]
 
-    @property
-    def provides(self) -> str: ...
+    def prompts(self, languages: Sequence[str], split: str) -> PromptSet:
+        """The prompts of a split, language by language, joined by id."""
 
 
-class PromptSource(DataSource, Protocol):
-    """Where prompts come from."""
+class DemonstrationSource(Protocol):
+    """Where demonstrations come from. Config group `data`."""
 
-    def prompts(self, languages: Sequence[str], split: str) -> PromptSet: ...
+    provides: ClassVar[Literal["demonstrations"]]
+
+    def demonstrations(self, languages: Sequence[str]) -> Sequence[Demonstration]:
+        """Demonstrations in these languages."""
+
+
+class PreferenceSource(Protocol):
+    """Where labelled preferences come from. Config group `data`."""
+
+    provides: ClassVar[Literal["preferences"]]
+
+    def preferences(self, languages: Sequence[str]) -> Sequence[Preference]:
+        """Preferences in these languages."""
+
+
+DataSource = PromptSource | DemonstrationSource | PreferenceSource
+"""Where a run's data come from; `provides` tells which of them it is."""
 
 
 class Judge(Protocol):
@@ -236,10 +250,3 @@ class Judge(Protocol):
 
     def opponent(self, prompt: Prompt) -> str:
         """The fixed answer that `response` is compared with for the win rate."""
-
-
-class Translator(Protocol):
-    """Translates responses into English, for the `translate` reward prompt."""
-
-    def __call__(self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy) -> list[str]:
-        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""

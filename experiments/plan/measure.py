@@ -36,7 +36,8 @@ from icr.doctor.plan.memory import MemoryPlan  # noqa: E402
 from icr.doctor.setup import setup_of  # noqa: E402
 from icr.models import residency  # noqa: E402
 from icr.modules.scorer import ImplicitRewardModule  # noqa: E402
-from icr.rundir.store import RunDirectory  # noqa: E402
+from icr.rundir import Key, RunDirectory  # noqa: E402
+from icr.rundir.layout import round_stages  # noqa: E402
 from icr.training.regenerate_pairs import GivenPairs  # noqa: E402
 from icr.types import PreferencePair, Prompt  # noqa: E402
 
@@ -152,10 +153,12 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
         )
         for i in range(8)
     ]
-    store = RunDirectory(Path(tempfile.mkdtemp(dir=folder)), {})
+    stages = round_stages(0)
+    keys = {stage: Key({}, {}) for stage in (stages.skipped, stages.pairs, stages.model)}
+    store = RunDirectory(Path(tempfile.mkdtemp(dir=folder)), keys)
     made = lambda loaded: GivenPairs(  # noqa: E731
         store=store,
-        name="round_0",
+        round=0,
         policy=loaded,
         training_reference=None,
         loader=settings.model.loader,
@@ -164,7 +167,7 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
         make=lambda renderer: pairs,
         context=None,
     )
-    return lambda: settings.training.run(store, "round_0", lambda: policy, made, {}, [])
+    return lambda: settings.training.run(store, 0, lambda: policy, made, [])
 
 
 def _start(settings: config.Settings):

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from icr.rundir import Layout, open_run
+
 ASSETS = Path(str(importlib.resources.files("icr.pocket"))) / "assets"
 
 
@@ -30,9 +32,14 @@ def icr(*overrides: str) -> None:
 def build(seed: int, runs: Path) -> dict[str, Path]:
     """Train both models under `runs`, or go on where an earlier build stopped; returns their folders by name."""
     icr("experiment=pocket_sft", f"seed={seed}", f"run.dir={runs / 'sft'}")
-    sft = runs / "sft" / "round_0" / "model"
+    sft = trained(runs / "sft")
     icr("experiment=pocket_english_dpo", f"seed={seed}", f"model.path={sft}", f"run.dir={runs / 'dpo_en'}")
-    return {"sft": sft, "dpo_en": runs / "dpo_en" / "round_0" / "model"}
+    return {"sft": sft, "dpo_en": trained(runs / "dpo_en")}
+
+
+def trained(run: Path) -> Path:
+    """The model of a run of one round."""
+    return Layout(run).round(0).model
 
 
 def ship(models: dict[str, Path], runs: Path, seed: int) -> None:
@@ -40,9 +47,9 @@ def ship(models: dict[str, Path], runs: Path, seed: int) -> None:
     for name, folder in models.items():
         shutil.rmtree(ASSETS / name, ignore_errors=True)
         shutil.copytree(folder, ASSETS / name)
-    summary = json.loads((runs / "dpo_en" / "summary.json").read_text(encoding="utf-8"))
-    figures = {name: {metric: values["en"] for metric, values in summary["models"][name].items()} for name in models}
-    built = {"seed": seed, "versions": summary["versions"], "english": figures}
+    summary = open_run(runs / "dpo_en").summary
+    figures = {model.name: {metric: values["en"] for metric, values in model.figures.items()} for model in summary.road}
+    built = {"seed": seed, "versions": summary.versions, "english": figures}
     (ASSETS / "built.json").write_text(json.dumps(built, indent=1) + "\n", encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "pocket_models"))
 from build import build, icr
 
+from icr.rundir import Summary, open_run
+
 MODELS = (
     "sft",
     "dpo_en",
@@ -28,7 +30,7 @@ MODELS = (
 )
 
 
-def run(seed: int, runs: Path) -> dict:
+def run(seed: int, runs: Path) -> Summary:
     """Build the models of `seed`, run the main job with its controls, and return its summary."""
     models = build(seed, runs)
     icr(
@@ -38,7 +40,7 @@ def run(seed: int, runs: Path) -> dict:
         f"seed={seed}",
         f"run.dir={runs / 'icr'}",
     )
-    return json.loads((runs / "icr" / "summary.json").read_text(encoding="utf-8"))
+    return open_run(runs / "icr").summary
 
 
 def table(results: dict[str, dict]) -> str:
@@ -67,8 +69,8 @@ def main() -> None:
     for seed in arguments.seeds:
         summary = run(seed, arguments.runs / str(seed))
         results[str(seed)] = {
-            "win_rate": {model: summary["models"][model]["win_rate"]["mean"] for model in MODELS},
-            "reward_accuracy": {name: values["mean"] for name, values in summary["reward_accuracy"].items()},
+            "win_rate": {model.label: model.figure("win_rate") for model in summary.models},
+            "reward_accuracy": {name: values["mean"] for name, values in summary.reward_accuracy.items()},
         }
     arguments.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))

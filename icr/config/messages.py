@@ -42,8 +42,8 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
 
 
 def options(conf: Path, group: str) -> list[str]:
-    """Names of a group's options."""
-    return sorted(path.stem for path in (conf / group).glob("*.yaml"))
+    """Names of a group's options; files that begin with `_` are what options are built on."""
+    return sorted(path.stem for path in (conf / group).glob("[!_]*.yaml"))
 
 
 def system_error(error: OSError) -> str:

@@ -21,6 +21,11 @@ EXTRAS = {"bitsandbytes": "quantisation"}
 def make(cfg: DictConfig, key: str) -> Any:
     """Instantiate the node at `key`; what its class refuses becomes a `ConfigError` that names the key."""
     node = OmegaConf.select(cfg, key)
+    if "_target_" not in node:
+        raise ConfigError(
+            f"{key} names no class, as {key}._target_. Choose an option of {key.split('.')[0]} that does; "
+            f"`python -m icr.run --help` lists them."
+        )
     _check_signatures(key, OmegaConf.to_container(node, resolve=True))
     try:
         return instantiate(node, _convert_="all")

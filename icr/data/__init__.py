@@ -3,7 +3,7 @@
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.data.files import DemonstrationFile, PreferenceFile
 from icr.data.prompts import ParallelPrompts
-from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt, RewardPrompt, TranslatePrompt
+from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt, RewardPrompt, TranslatePrompt, Translator
 
 __all__ = [
     "CrossLingualPairDataModule",
@@ -14,4 +14,5 @@ __all__ = [
     "PreferenceFile",
     "RewardPrompt",
     "TranslatePrompt",
+    "Translator",
 ]

@@ -67,13 +67,15 @@ def collate(
         mismatched: of the step, with its first micro-batch, where the objective asks for it; else None.
         stand_in: any pair, laid out where there is none.
     """
-    sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
+    sequences: list[IdPair] = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     if rejected:
         sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
+    if stand_in and not pairs:
+        sequences = [(stand_in.prompt_ids, stand_in.chosen_ids)]
     return PairBatch(
         ids=[pair.id for pair in pairs],
         languages=[pair.language for pair in pairs],
-        layout=_lay_out(sequences or [(stand_in.prompt_ids, stand_in.chosen_ids)]),
+        layout=_lay_out(sequences),
         reference=_reference(pairs) if reference else None,
         mismatched=mismatched,
         totals=totals,

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from icr import distributed
 from icr.data.collate import Mismatched, PairBatch, collate, mismatch
 from icr.data.step_plan import FromPlace, StepPlan
+from icr.losses import Objective
 from icr.types import PreferencePair, StepTotals
 
 
@@ -23,17 +24,17 @@ class CrossLingualPairDataModule(LightningDataModule):
     def __init__(self, *, global_batch_size: int, micro_batch_size: int, epochs: int = 1, max_steps: int | None = None):
         super().__init__()
         self.global_batch_size = global_batch_size
-        """Pairs an optimiser step, over all processes."""
+        """Pairs per optimiser step, over all processes."""
         self.micro_batch_size = min(micro_batch_size, global_batch_size)
-        """Pairs a forward and backward pass of one process."""
+        """Pairs per forward and backward pass of one process."""
         self.epochs = epochs
         """Passes over the pairs of a round."""
         self.max_steps = max_steps
-        """Optimiser steps a round; takes the place of `epochs`."""
+        """Optimiser steps per round; takes the place of `epochs`."""
         self.micro_batches: PairMicroBatches | None = None
         self.plan: StepPlan | None = None
 
-    def set_pairs(self, pairs: Sequence[PreferencePair], objective, seed: tuple) -> None:
+    def set_pairs(self, pairs: Sequence[PreferencePair], objective: Objective, seed: tuple[object, ...]) -> None:
         """Plan the training on `pairs` with what `objective` needs of them; `seed` sets the order."""
         sizes = (self.global_batch_size, self.micro_batch_size, self.epochs, self.max_steps)
         self.plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=distributed.size())
@@ -46,24 +47,37 @@ class CrossLingualPairDataModule(LightningDataModule):
 
     @property
     def accumulate(self) -> int:
-        """Micro-batches of each process a full optimiser step."""
+        """Micro-batches of each process per full optimiser step."""
         mine = -(-self.global_batch_size // distributed.size())
         return -(-mine // self.micro_batch_size)
 
     def micro_batches_before(self, step: int) -> int:
         """Micro-batches of each process in the first `step` optimiser steps: all but the very last are full."""
-        return min(step * self.accumulate, len(self.micro_batches))
+        return min(step * self.accumulate, len(self._planned()))
 
-    def train_dataloader(self) -> DataLoader:
-        """Micro-batches from where Lightning's restored progress stands."""
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
-        return DataLoader(self.micro_batches, batch_size=None, sampler=FromPlace(len(self.micro_batches), done))
+    def train_dataloader(self) -> DataLoader[PairBatch]:
+        """Micro-batches from where Lightning's restored progress stands.
+
+        Raises:
+            RuntimeError: there is no trainer, or there are no pairs yet.
+        """
+        if self.trainer is None:
+            raise RuntimeError("the data module has no trainer yet")
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        done = progress.current.processed  # type: ignore[attr-defined]
+        planned = self._planned()
+        return DataLoader(planned, batch_size=None, sampler=FromPlace(len(planned), done))
+
+    def _planned(self) -> PairMicroBatches:
+        if self.micro_batches is None:
+            raise RuntimeError("set_pairs comes before the training")
+        return self.micro_batches
 
 
-class PairMicroBatches(Dataset):
+class PairMicroBatches(Dataset[PairBatch]):
     """Micro-batch `i` of this process's plan, collated when asked for."""
 
-    def __init__(self, pairs: Sequence[PreferencePair], plan: StepPlan, objective):
+    def __init__(self, pairs: Sequence[PreferencePair], plan: StepPlan, objective: Objective):
         self.pairs, self.objective = pairs, objective
         self.plan = plan.micro_batches(distributed.rank())
         self.sequences_per_pass = 2 * plan.micro_batch_size

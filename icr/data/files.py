@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import DataError
@@ -16,7 +16,7 @@ from icr.types import Demonstration, Preference
 class DemonstrationFile:
     """Lines of `{"prompt": …, "response": …, "language": …}`, for `stage=sft`."""
 
-    provides: ClassVar = "demonstrations"
+    provides: ClassVar[Literal["demonstrations"]] = "demonstrations"
 
     file: str
     """Path of the JSON-lines file."""
@@ -34,7 +34,7 @@ class DemonstrationFile:
 class PreferenceFile:
     """Lines of `{"prompt": …, "chosen": …, "rejected": …, "language": …}`, for `stage=english_dpo`."""
 
-    provides: ClassVar = "preferences"
+    provides: ClassVar[Literal["preferences"]] = "preferences"
 
     file: str
     """Path of the JSON-lines file."""

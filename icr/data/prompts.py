@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from icr.checks import require_either, require_number
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import ConfigError, DataError, near_folder
 from icr.types import Prompt, PromptSet
@@ -16,12 +17,12 @@ MISSING = "id missing in some language"
 
 @dataclass(frozen=True)
 class ParallelPrompts:
-    """One `<lang>.jsonl` a language; each line is `{"instruction": …, "instruction_id": …}`.
+    """One `<lang>.jsonl` per language; each line is `{"instruction": …, "instruction_id": …}`.
 
     The order is that of the English file, so that a smaller `prompts_per_language` is a subset of a larger one.
     """
 
-    provides: ClassVar = "prompts"
+    provides: ClassVar[Literal["prompts"]] = "prompts"
 
     dir: str
     """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""
@@ -35,10 +36,9 @@ class ParallelPrompts:
     """Field of the id that joins the languages."""
 
     def __post_init__(self) -> None:
-        if self.on_missing not in ("error", "drop"):
-            raise ValueError(f"on_missing must be error or drop, got {self.on_missing!r}")
-        if self.prompts_per_language is not None and self.prompts_per_language < 1:
-            raise ValueError(f"prompts_per_language must be at least 1, got {self.prompts_per_language}")
+        require_either("on_missing", self.on_missing, "error", "drop")
+        if self.prompts_per_language is not None:
+            require_number("prompts_per_language", self.prompts_per_language, least=1)
 
     def prompts(self, languages: Sequence[str], split: str = "train") -> PromptSet:
         """All languages' prompts, language by language.

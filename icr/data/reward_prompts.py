@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from icr.models.loading import LoadedModel
-from icr.types import Prompt, Response, Translator
+from icr.types import Prompt, Response
 
 Prompts = Mapping[tuple[str, str], Prompt]
 Sequences = list[tuple[list[int], list[int]]]
@@ -18,10 +18,13 @@ class RewardPrompt(Protocol):
 
     Attributes:
         name: of the reward prompt in tables.
+        samples: whether the round's policy is sampled from for it, once per response that is not English.
     """
 
+    name: ClassVar[str]
+
     @property
-    def name(self) -> str: ...
+    def samples(self) -> bool: ...
 
     def text(self, prompt: Prompt) -> str:
         """What the response is scored under."""
@@ -30,7 +33,20 @@ class RewardPrompt(Protocol):
         """`(prompt_ids, response_ids)` to score, one per response."""
 
 
-@dataclass
+class Translator(Protocol):
+    """Translates responses into English, for the `translate` reward prompt.
+
+    Attributes:
+        samples: whether it samples from the round's policy.
+    """
+
+    samples: ClassVar[bool]
+
+    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[str]:
+        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""
+
+
+@dataclass(frozen=True)
 class CrosslingualPrompt:
     """`R_c`: the English instruction, asked to be answered in the target language. The method's own."""
 
@@ -38,7 +54,8 @@ class CrosslingualPrompt:
     """Wraps the English instruction for languages other than English; has `{language}` and `{instruction}`."""
     language_names: Mapping[str, str]
     """English name of each language code."""
-    name = "crosslingual"
+    name: ClassVar[str] = "crosslingual"
+    samples: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if "{instruction}" not in self.template:
@@ -52,39 +69,45 @@ class CrosslingualPrompt:
         return self.template.replace("{language}", language).replace("{instruction}", prompt.english)
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one a response."""
+        """`(prompt_ids, response_ids)` to score, one per response."""
         return _under(self.text, responses, prompts, policy)
 
 
-@dataclass
+@dataclass(frozen=True)
 class MultilingualPrompt:
     """`R_m`, an ablation: the prompt `x_l` that was answered."""
 
-    name = "multilingual"
+    name: ClassVar[str] = "multilingual"
+    samples: ClassVar[bool] = False
 
     def text(self, prompt: Prompt) -> str:
         """What the response is scored under."""
         return prompt.text
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one a response."""
+        """`(prompt_ids, response_ids)` to score, one per response."""
         return _under(self.text, responses, prompts, policy)
 
 
-@dataclass
+@dataclass(frozen=True)
 class TranslatePrompt:
     """`R_t`, an ablation: the English instruction, with the response translated into English."""
 
     translator: Translator
     """Called once with all the responses that are not English already."""
-    name = "translate"
+    name: ClassVar[str] = "translate"
+
+    @property
+    def samples(self) -> bool:
+        """Whether the translator samples from the round's policy."""
+        return self.translator.samples
 
     def text(self, prompt: Prompt) -> str:
         """What the response is scored under."""
         return prompt.english
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one a response; translated ones are tokenised anew."""
+        """`(prompt_ids, response_ids)` to score, one per response; translated ones are tokenised anew."""
         foreign = [response for response in responses if response.language != "en"]
         english = iter(self.translator(foreign, prompts, policy))
         rendered = _under(self.text, responses, prompts, policy)
@@ -94,7 +117,9 @@ class TranslatePrompt:
         ]
 
 
-def _under(text, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
+def _under(
+    text: Callable[[Prompt], str], responses: Sequence[Response], prompts: Prompts, policy: LoadedModel
+) -> Sequences:
     keys = dict.fromkeys((response.id, response.language) for response in responses)
     rendered = {key: policy.renderer.prompt_ids(text(prompts[key])) for key in keys}
     return [(rendered[response.id, response.language], response.response_ids) for response in responses]

@@ -45,7 +45,7 @@ class StepPlan:
     micro_batch_size: int
     epochs: int = 1
     max_steps: int | None = None
-    seed: tuple = ()
+    seed: tuple[object, ...] = ()
     ranks: int = 1
 
     def __post_init__(self) -> None:
@@ -82,10 +82,11 @@ class StepPlan:
 
     def _order(self, epoch: int) -> list[int]:
         entropy = [int.from_bytes(repr((*self.seed, epoch)).encode(), "little")]
-        return np.random.default_rng(entropy).permutation(self.size).tolist()
+        order: list[int] = np.random.default_rng(entropy).permutation(self.size).tolist()
+        return order
 
 
-class FromPlace(Sampler):
+class FromPlace(Sampler[int]):
     """Indices `start … total − 1`, with the length of the whole, as Lightning's bookkeeping expects on resuming."""
 
     def __init__(self, total: int, start: int):

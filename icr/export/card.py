@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ STAGES = {
     "english_dpo": "trained on preference pairs in English",
     "sft": "trained on demonstrations",
 }
+STAGE_CLASSES = {"EnglishDPO": "english_dpo", "SFT": "sft"}
+"""Which of these a configuration names; a run that is not finished has no summary that does."""
 
 LOADING = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,7 +63,7 @@ def _front_matter(run: FinishedRun, merged: bool, datasets: Sequence[str]) -> di
     start = run.config.get("model", {}).get("path", "") if merged else run.base or ""
     loss = _class(run.config.get("loss", {})).lower()
     front = {
-        "language": run.summary["languages"],
+        "language": run.summary.languages,
         "library_name": "transformers" if merged else "peft",
         "pipeline_tag": "text-generation",
         "tags": ["icr", *([loss] if loss else [])],
@@ -75,20 +77,20 @@ def _sections(run: FinishedRun, name: str, merged: bool) -> Iterator[str]:
     summary = run.summary
     yield f"# {_plain(Path(name).name)}"
     start = _model(run.config.get("model", {}).get("path", ""))
-    made = f"Made with icr {summary['version'] or icr.__version__}."
+    made = f"Made with icr {summary.version or icr.__version__}."
     yield f"{display_name(run.name)}, the model after round {run.round}, {STAGES[_stage(run)]}. From {start}. {made}"
     needs = "An adapter: loading it needs `peft`, and gets its base model.\n\n" if run.base and not merged else ""
     yield f"## Use\n\n{needs}" + LOADING.format(name=name)
     yield "## Data and settings\n\n" + _table(Grid("", ["", ""], [list(row) for row in _settings(run)]))
     for grid in grids(summary):
         yield f"## {grid.title}\n\n{_table(grid)}\n\n{_plain(grid.note)}".rstrip()
-    if summary["versions"]:
-        yield "## Versions\n\n" + ", ".join(f"{_plain(k)} {_plain(v)}" for k, v in summary["versions"].items())
+    if summary.versions:
+        yield "## Versions\n\n" + ", ".join(f"{_plain(k)} {_plain(v)}" for k, v in summary.versions.items())
 
 
 def _settings(run: FinishedRun) -> Iterator[tuple[str, str]]:
     config, pair = run.config, run.config.get("reward_pair", {})
-    yield "languages", _plain(", ".join(run.summary["languages"]))
+    yield "languages", _plain(", ".join(run.summary.languages))
     if _stage(run) == "icr":
         policy, reference = (
             f"{_model(pair.get(k, ''))} ({pair.get(f'{k}_round', '')})" for k in ("policy", "reference")
@@ -103,7 +105,7 @@ def _settings(run: FinishedRun) -> Iterator[tuple[str, str]]:
 
 
 def _stage(run: FinishedRun) -> str:
-    return run.config.get("stage", {}).get("name", "icr")
+    return run.summary.stage or STAGE_CLASSES.get(_class(run.config.get("stage", {})), "icr")
 
 
 def _class(node: dict[str, Any]) -> str:
@@ -130,7 +132,7 @@ def _table(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def _row(cells) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

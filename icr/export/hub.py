@@ -8,7 +8,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from icr.errors import ConfigError, RunError
+from icr.errors import ConfigError, RunError, one_line
 
 
 def check_login(repository: str) -> None:
@@ -51,5 +51,4 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
 def _refused(repository: str, error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return f"--push {repository}: HF_HUB_OFFLINE forbids the network; unset it to push."
-    said = " ".join(str(error).split())[:300]
-    return f"--push {repository}: the hub cannot be reached or refuses ({said})."
+    return f"--push {repository}: the hub cannot be reached or refuses ({one_line(error)})."

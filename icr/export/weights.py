@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from icr.errors import ConfigError, ModelError, RunError
+from icr.errors import ConfigError, ModelError, RunError, one_line
 from icr.export.folder import FinishedRun
-from icr.models.adapters import base_of, merged
+from icr.models.adapters import merged
+from icr.models.dtypes import torch_dtype
+from icr.models.folder import base_of
 
 MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
 """Entries of a tokenizer's configuration that are about where it was loaded from."""
@@ -57,22 +59,23 @@ def check_empty(target: Path) -> None:
 
 
 def _dtype(name: str) -> torch.dtype | None:
-    found = getattr(torch, name, None) if name else None
-    if name and not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ConfigError(f"--dtype must be one such as float32, bfloat16 or float16, got {name!r}.")
-    return found
+    try:
+        return torch_dtype(name) if name else None
+    except ValueError as error:
+        raise ConfigError(f"--dtype must be one such as float32, bfloat16 or float16, got {name!r}.") from error
 
 
 def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTrainedModel:
     """The model at `path`; where that is an adapter, the base that it names with the adapter merged in."""
     if base := base_of(path):
         model = merged(_whole(base, torch.float32, remote_code), path)
-        return model.to(dtype or _stored_dtype(base, remote_code))
+        # The decorator of transformers' `to` hides `self` from a type checker.
+        return model.to(dtype or _stored_dtype(base, remote_code))  # type: ignore[arg-type]
     try:
         options = {"trust_remote_code": remote_code, "use_safetensors": True}
         return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
     except (OSError, ValueError) as error:
-        raise ModelError(f"The model {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
 
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:

@@ -16,15 +16,15 @@ from icr.config.messages import system_error
 from icr.errors import ICRError, RunError
 from icr.launch import processes as launch
 from icr.run import prepared, run_with_controls
+from icr.rundir import Layout
 
 
 def work(directory: Path) -> None:
     """The run whose configuration is in the directory."""
-    cfg = OmegaConf.load(directory / "config.yaml")
+    layout = Layout(directory)
+    cfg = OmegaConf.load(layout.config)
     settings = config.build(cfg)
-    controls = {
-        name: config.build(OmegaConf.load(directory / "controls" / name / "config.yaml")) for name in cfg.controls
-    }
+    controls = {name: config.build(OmegaConf.load(layout.control(name).config)) for name in cfg.controls}
     with (
         launch.joined(settings.trainer),
         rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext(),

@@ -45,7 +45,7 @@ def joins_rows(model: PreTrainedModel) -> bool:
 def shares_prompts(model: PreTrainedModel) -> bool:
     """Whether this model gives the same log-probs with shared prompts as without, found out once on a small example.
 
-    Models whose attention takes no mask of ours (flash attention, linear attention, ALiBi…) are run with a row a
+    Models whose attention takes no mask of ours (flash attention, linear attention, ALiBi…) are run with one row per
     sequence, and a line in the log says so.
     """
     seen, name = _shares.setdefault(model, {}), model.config._attn_implementation

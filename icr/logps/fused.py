@@ -38,7 +38,10 @@ def fused_logps(
     from cut_cross_entropy import linear_cross_entropy
 
     # Without the filter that takes gradients below the dtype's resolution for zero.
-    return -linear_cross_entropy(hidden, weight, targets, softcap=softcap, reduction="none", filter_eps=None).float()
+    losses: torch.Tensor = linear_cross_entropy(
+        hidden, weight, targets, softcap=softcap, reduction="none", filter_eps=None
+    )
+    return -losses.float()
 
 
 @functools.cache

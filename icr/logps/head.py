@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from icr.logps import fused
-from icr.logps.tiles import CHUNK_ELEMENTS, TiledLogps, is_scaled, scaled
+from icr.logps.family import stated
+from icr.logps.tiles import CHUNK_ELEMENTS, SOFTCAP, TiledLogps, is_scaled, scaled
 
 
 def selected_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -30,10 +33,11 @@ def selected_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.
     head, config = model.get_output_embeddings(), model.config.get_text_config()
     if not _is_plain(head):
         return _by_calling(head, hidden, targets, config)
-    softcap = getattr(config, "final_logit_softcapping", None)
     if not is_scaled(config) and fused.serves(hidden, head):
-        return fused.fused_logps(hidden, head.weight, targets, softcap)
-    return TiledLogps.apply(hidden, head.weight, head.bias, targets, config, torch.is_grad_enabled())
+        return fused.fused_logps(hidden, head.weight, targets, stated(config, SOFTCAP))
+    arguments = (hidden, head.weight, head.bias, targets, config, torch.is_grad_enabled())
+    logps: torch.Tensor = TiledLogps.apply(*arguments)  # type: ignore[no-untyped-call]
+    return logps
 
 
 def _is_plain(head: torch.nn.Module) -> bool:
@@ -42,8 +46,11 @@ def _is_plain(head: torch.nn.Module) -> bool:
     return type(head) is torch.nn.Linear and type(head.weight) is torch.nn.Parameter and not any(hooks)
 
 
-def _by_calling(head, hidden: torch.Tensor, targets: torch.Tensor, config) -> torch.Tensor:
-    size = max(1, CHUNK_ELEMENTS // head.weight.shape[0])
+def _by_calling(
+    head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor, config: PretrainedConfig
+) -> torch.Tensor:
+    weight: Any = head.weight
+    size = max(1, CHUNK_ELEMENTS // weight.shape[0])
 
     def chunk_logps(states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         logits = scaled(head(states).float(), config)

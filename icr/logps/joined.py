@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -24,7 +26,7 @@ def joined_hidden(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
     starts = torch.tensor([0, *real.sum(1).tolist()[:-1]]).cumsum(0)
     nothing = torch.ones(1, 1, 1, 1, dtype=torch.bool)  # Keeps the model from making a mask.
     kinds = layer_kinds(model)
-    hidden = model.get_decoder()(
+    hidden: torch.Tensor = model.get_decoder()(
         input_ids=layout.input_ids[real][None],
         position_ids=layout.positions[real][None],
         attention_mask=dict.fromkeys(kinds, nothing) if kinds else nothing,
@@ -42,7 +44,15 @@ def _spans(layout: TokenLayout, starts: list[int]) -> list[Span]:
     return spans
 
 
-def _attend(module, query, key, value, attention_mask, icr_spans: list[Span] | None = None, **options):
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    icr_spans: list[Span] | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
     """transformers' `sdpa`, and with `icr_spans` the same on each prompt, and on each response with its prompt.
 
     The spans travel as a keyword, not in a context, so that a checkpointed layer has them again in its backward pass.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 
@@ -65,7 +66,8 @@ class TokenLayout:
 
     def to(self, device: torch.device) -> TokenLayout:
         """The same layout on `device`."""
-        tensors = {f.name: value.to(device) for f in fields(self) if torch.is_tensor(value := getattr(self, f.name))}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors: dict[str, Any] = {name: x.to(device) for name, x in values.items() if torch.is_tensor(x)}
         return replace(self, **tensors)
 
 
@@ -126,14 +128,13 @@ def lay_out(sequences: Sequence[IdPair], rows: Sequence[Sequence[int]] | None = 
         positions.append(torch.cat([torch.arange(len(prompt)), *(len(prompt) + torch.arange(len(b)) for b in bodies)]))
         sizes = torch.tensor([len(prompt), *map(len, bodies)])
         segments.append(torch.repeat_interleave(torch.arange(len(sizes)), sizes))
-    columns = [place[index][1] for index in range(len(sequences))]
     lengths = torch.tensor([len(response) for _, response in sequences])
     return TokenLayout(
         input_ids=_padded(ids, 0),
         positions=_padded(positions, 0),
         segments=_padded(segments, -1),
         rows=torch.repeat_interleave(torch.tensor([place[index][0] for index in range(len(sequences))]), lengths),
-        columns=torch.cat(columns),
+        columns=torch.cat([place[index][1] for index in range(len(sequences))]),
         targets=torch.tensor([token for _, response in sequences for token in response]),
         lengths=lengths,
         shared=len(groups) < len(sequences),

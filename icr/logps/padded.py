@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import PreTrainedModel
 
+from icr.logps.family import stated
 from icr.logps.layout import TokenLayout
+
+Mask = torch.Tensor | BlockMask
 
 MASKABLE = ("sdpa", "eager", "flex_attention")
 """Attention implementations that take a mask of their own."""
@@ -24,19 +25,21 @@ def takes_masks(model: PreTrainedModel) -> bool:
 
 def layer_kinds(model: PreTrainedModel) -> set[str]:
     """Kinds of layers that the configuration names; empty where all are alike."""
-    return set(getattr(model.config.get_text_config(), "layer_types", None) or [])
+    return set(stated(model.config.get_text_config(), "layer_types") or [])
 
 
 def padded_hidden(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
     """Hidden states that predict the targets. Shape `[T, H]`."""
     attention = _arguments(model, layout) if layout.shared else {}
-    hidden = model.get_decoder()(input_ids=layout.input_ids, use_cache=False, **attention).last_hidden_state
+    decoder = model.get_decoder()
+    hidden: torch.Tensor = decoder(input_ids=layout.input_ids, use_cache=False, **attention).last_hidden_state
     return hidden[layout.rows, layout.columns]
 
 
-def _arguments(model: PreTrainedModel, layout: TokenLayout) -> dict[str, Any]:
+def _arguments(model: PreTrainedModel, layout: TokenLayout) -> dict[str, object]:
     """Mask and positions, in the form that the model's kind of layers takes."""
-    window = getattr(model.config.get_text_config(), "sliding_window", None)
+    window = stated(model.config.get_text_config(), "sliding_window")
+    mask: Mask | dict[str, Mask]
     if kinds := layer_kinds(model):
         windows = {"full_attention": None, "sliding_attention": window}
         mask = {kind: _mask(model, layout, windows[kind]) for kind in kinds}
@@ -45,7 +48,7 @@ def _arguments(model: PreTrainedModel, layout: TokenLayout) -> dict[str, Any]:
     return {"attention_mask": mask, "position_ids": layout.positions}
 
 
-def _mask(model: PreTrainedModel, layout: TokenLayout, window: int | None) -> torch.Tensor | BlockMask:
+def _mask(model: PreTrainedModel, layout: TokenLayout, window: int | None) -> Mask:
     if model.config._attn_implementation == "flex_attention":
         return _block_mask(layout, window)
     visible = layout.visible(window)
@@ -58,7 +61,7 @@ def _block_mask(layout: TokenLayout, window: int | None) -> BlockMask:
     """`layout.visible` for FlexAttention, which skips the blocks in which nothing is seen."""
     segments, positions = layout.segments, layout.positions
 
-    def visible(row, head, query, key):
+    def visible(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         own = segments[row, query] == segments[row, key]
         seen = (query >= key) & (own | (segments[row, key] == 0))
         return seen if window is None else seen & (positions[row, query] - positions[row, key] < window)

@@ -44,19 +44,19 @@ def score(
         on_batch: called with the number of sequences that each batch has finished (for progress bars).
 
     Returns:
-        One float32 array a sequence, of its response's length, in the order given.
+        One float32 array per sequence, of its response's length, in the order given.
 
     Raises:
         NonFiniteLogpError: a log-prob is NaN or infinite.
     """
     same = _copies(sequences)
-    results: list[np.ndarray | None] = [None] * len(sequences)
+    results: dict[int, np.ndarray] = {}
     share = shares_prompts(model)
     halvings = 0
     was_training = model.training
     model.eval()
     try:
-        while pending := [index for index in same if results[index] is None]:
+        while pending := [index for index in same if index not in results]:
             try:
                 for batch in plan(pending, sequences, tokens_per_batch, halvings, share=share):
                     scored = _score_batch(model, sequences, batch)
@@ -73,7 +73,7 @@ def score(
                 log.warning("out of memory: the token budget of scoring is halved to %d", tokens_per_batch >> halvings)
     finally:
         model.train(was_training)
-    return results
+    return [results[index] for index in range(len(sequences))]
 
 
 def plan(
@@ -110,7 +110,7 @@ def _check_finite(model: PreTrainedModel, sequences: Sequence[IdPair], scored: M
 
 def _copies(sequences: Sequence[IdPair]) -> dict[int, list[int]]:
     """Indices of equal sequences, by the first of them."""
-    equal: dict[tuple, list[int]] = {}
+    equal: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
     for index, (prompt, response) in enumerate(sequences):
         equal.setdefault((tuple(prompt), tuple(response)), []).append(index)
     return {indices[0]: indices for indices in equal.values()}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from transformers import PretrainedConfig
+
+from icr.logps.family import stated
 
 CHUNK_ELEMENTS = 2**22
 """Logits held at once in float32 (16 MiB: on a CPU, buffers above 32 MiB get fresh pages from the system each time)."""
@@ -21,25 +25,27 @@ KEPT_ELEMENTS = 2**24
 
 
 SCALES = ("logit_scale", "lm_head_multiplier", "output_multiplier", "logits_scaling")
+SOFTCAP = "final_logit_softcapping"
+"""Names that families have in their configurations for what follows the head."""
 
 
-def is_scaled(config) -> bool:
+def is_scaled(config: PretrainedConfig) -> bool:
     """Whether the family multiplies or divides its logits."""
-    return any(getattr(config, name, None) for name in SCALES)
+    return any(stated(config, name) for name in SCALES)
 
 
-def scaled(logits: torch.Tensor, config) -> torch.Tensor:
+def scaled(logits: torch.Tensor, config: PretrainedConfig) -> torch.Tensor:
     """What some families do to their logits after the head, by the names in their (text) configs.
 
     Cohere and Falcon-H1 multiply, Granite divides, HyperCLOVA X multiplies by what Granite divides by, Gemma soft-caps.
     """
     *factors, divisor = SCALES
     for name in factors:
-        if scale := getattr(config, name, None):
+        if scale := stated(config, name):
             logits = logits * scale
-    if scale := getattr(config, divisor, None):
+    if scale := stated(config, divisor):
         logits = logits * scale if config.model_type.startswith("hyperclovax") else logits / scale
-    if cap := getattr(config, "final_logit_softcapping", None):
+    if cap := stated(config, SOFTCAP):
         logits = torch.tanh(logits / cap) * cap
     return logits
 
@@ -53,7 +59,15 @@ class TiledLogps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, config, with_grad):
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        config: PretrainedConfig,
+        with_grad: bool,
+    ) -> torch.Tensor:
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
         count = len(hidden)
@@ -80,7 +94,7 @@ class TiledLogps(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, bias, targets, norm = ctx.saved_tensors
         of_hidden, of_weight, of_bias = (
             torch.zeros_like(tensor, dtype=dtype) if wanted else None
@@ -132,7 +146,14 @@ def _tiles(count: int, weight: torch.Tensor) -> Iterator[tuple[slice, slice]]:
             yield slice(start, min(start + width, vocabulary)), slice(row, min(row + height, count))
 
 
-def _logits(hidden, weight, bias, part: slice, rows: slice, dtype: torch.dtype) -> torch.Tensor:
+def _logits(
+    hidden: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    part: slice,
+    rows: slice,
+    dtype: torch.dtype,
+) -> torch.Tensor:
     bias = None if bias is None else bias[part].to(dtype)
     return torch.nn.functional.linear(hidden[rows].to(dtype), weight[part].to(dtype), bias)
 

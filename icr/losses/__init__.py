@@ -1,4 +1,4 @@
-"""Losses: pure functions of log-probs, one equation a file, and the objectives of config group `loss`."""
+"""Losses: pure functions of log-probs, one equation per file, and the objectives of config group `loss`."""
 
 from icr.losses.dpo import DPO, dpo_loss
 from icr.losses.ipo import IPO, ipo_loss

@@ -1,44 +1,13 @@
-"""What a loss refuses: hyper-parameters out of range, shapes that differ, a batch that lacks its reference."""
+"""What a loss refuses of a batch: shapes that differ, and the lack of its reference."""
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from icr.types import ReferenceLogps
-
-
-def require_number(name: str, value: Any) -> None:
-    """Raises ValueError, `name` first, unless `value` is a finite real number (a bool is not one)."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
-
-
-def require_positive(name: str, value: Any) -> None:
-    """Raises ValueError, `name` first, unless `value` is a finite number above 0."""
-    require_number(name, value)
-    if value <= 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
-
-
-def require_at_least(name: str, value: Any, low: float, *, below: float | None = None) -> None:
-    """Raises ValueError, `name` first, unless `value` is a finite number in `[low, below)`."""
-    require_number(name, value)
-    if value < low or (below is not None and value >= below):
-        upper = "" if below is None else f" and below {below}"
-        raise ValueError(f"{name} must be at least {low}{upper}, got {value!r}")
-
-
-def require_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raises ValueError, `name` first, unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def require_same_shape(**tensors: torch.Tensor) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 import torch.nn.functional as F
 
-from icr.losses.checks import require_at_least, require_choice, require_positive, require_reference, require_same_shape
+from icr.checks import require_number, require_one_of
+from icr.losses.checks import require_reference, require_same_shape
 from icr.losses.nll import REDUCTIONS, with_nll
 from icr.losses.objective import AllReduce, identity
 
@@ -80,10 +81,10 @@ class DPO:
     needs_partner: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_positive("beta", self.beta)
-        require_at_least("alpha", self.alpha, 0)
-        require_choice("nll_reduction", self.nll_reduction, REDUCTIONS)
-        require_at_least("label_smoothing", self.label_smoothing, 0, below=0.5)
+        require_number("beta", self.beta, above=0)
+        require_number("alpha", self.alpha, least=0)
+        require_one_of("nll_reduction", self.nll_reduction, REDUCTIONS)
+        require_number("label_smoothing", self.label_smoothing, least=0, below=0.5)
 
     def __call__(
         self,

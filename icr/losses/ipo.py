@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from icr.losses.checks import require_at_least, require_choice, require_positive, require_reference, require_same_shape
+from icr.checks import require_number, require_one_of
+from icr.losses.checks import require_reference, require_same_shape
 from icr.losses.nll import REDUCTIONS, with_nll
 from icr.losses.objective import AllReduce, identity
 
@@ -73,9 +74,9 @@ class IPO:
     needs_partner: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_positive("beta", self.beta)
-        require_at_least("alpha", self.alpha, 0)
-        require_choice("nll_reduction", self.nll_reduction, REDUCTIONS)
+        require_number("beta", self.beta, above=0)
+        require_number("alpha", self.alpha, least=0)
+        require_one_of("nll_reduction", self.nll_reduction, REDUCTIONS)
 
     def __call__(
         self,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from icr.losses.checks import require_at_least, require_choice, require_positive, require_reference, require_same_shape
+from icr.checks import require_number, require_one_of
+from icr.losses.checks import require_reference, require_same_shape
 from icr.losses.nll import REDUCTIONS, with_nll
 from icr.losses.objective import AllReduce, identity
 
@@ -114,11 +115,11 @@ class KTO:
     needs_partner: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_positive("beta", self.beta)
-        require_at_least("alpha", self.alpha, 0)
-        require_choice("nll_reduction", self.nll_reduction, REDUCTIONS)
-        require_at_least("desirable_weight", self.desirable_weight, 0)
-        require_at_least("undesirable_weight", self.undesirable_weight, 0)
+        require_number("beta", self.beta, above=0)
+        require_number("alpha", self.alpha, least=0)
+        require_one_of("nll_reduction", self.nll_reduction, REDUCTIONS)
+        require_number("desirable_weight", self.desirable_weight, least=0)
+        require_number("undesirable_weight", self.undesirable_weight, least=0)
 
     def __call__(
         self,
@@ -158,15 +159,17 @@ class KTO:
 
 def _partners(policy: PolicyLogps, reference: ReferenceLogps) -> tuple[torch.Tensor, torch.Tensor]:
     """Policy's and reference's log-probs of the partners' chosen and rejected responses. Shape `[2P]` each."""
-    logps = [policy.partner_chosen, policy.partner_rejected, reference.partner_chosen, reference.partner_rejected]
-    if any(part is None for part in logps):
+    named = {
+        "partner_chosen": policy.partner_chosen,
+        "partner_rejected": policy.partner_rejected,
+        "reference_partner_chosen": reference.partner_chosen,
+        "reference_partner_rejected": reference.partner_rejected,
+    }
+    logps = {name: part for name, part in named.items() if part is not None}
+    if len(logps) < len(named):
         raise ValueError(
             "KTO needs the partners' log-probs (empty tensors where no pair has one), and this batch has none"
         )
-    require_same_shape(
-        partner_chosen=logps[0],
-        partner_rejected=logps[1],
-        reference_partner_chosen=logps[2],
-        reference_partner_rejected=logps[3],
-    )
-    return torch.cat(logps[:2]), torch.cat(logps[2:])
+    require_same_shape(**logps)
+    chosen, rejected, reference_chosen, reference_rejected = logps.values()
+    return torch.cat([chosen, rejected]), torch.cat([reference_chosen, reference_rejected])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from icr.losses.checks import require_choice
+from icr.checks import require_one_of
 from icr.losses.objective import AllReduce, identity
 from icr.types import LossOutput
 
@@ -41,7 +41,7 @@ def nll_loss(
         ValueError: where `reduction` is unknown, a length is below 1, the lengths do not add up to `T`, or `totals` is
             smaller than this micro-batch.
     """
-    require_choice("reduction", reduction, REDUCTIONS)
+    require_one_of("reduction", reduction, REDUCTIONS)
     _check_sizes(token_logps, lengths, totals)
     pairs, tokens = lengths.numel(), token_logps.numel()
     lengths = lengths.to(token_logps.device)
@@ -124,7 +124,7 @@ class NLL:
     needs_partner: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_choice("nll_reduction", self.nll_reduction, REDUCTIONS)
+        require_one_of("nll_reduction", self.nll_reduction, REDUCTIONS)
 
     def __call__(
         self,

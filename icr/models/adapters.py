@@ -7,19 +7,24 @@ The adapter is injected into the model, which stays the `PreTrainedModel` that i
 from __future__ import annotations
 
 import importlib.util
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig, PreTrainedModel
-from transformers.utils import cached_file, find_adapter_config_file
+from transformers.utils.hub import cached_file
 
-from icr.errors import ConfigError, ModelError
+from icr.checks import require_either, require_number
+from icr.errors import ConfigError, ModelError, one_line
+from icr.models.folder import ADAPTER_WEIGHTS
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftConfig
 
 TRAINED = "default"
 """peft's name of the adapter that a model was loaded with or trains."""
@@ -31,7 +36,7 @@ class Quantisation:
 
     Attributes:
         type: `nf4`, whose levels suit normally distributed weights, or `fp4`.
-        double: whether the scales are quantised too (0.4 bits a weight less).
+        double: whether the scales are quantised too (0.4 bits per weight less).
         everything: whether frozen models without an adapter (reward pair, training reference) are loaded so as well.
 
     Raises:
@@ -44,8 +49,7 @@ class Quantisation:
     everything: bool = False
 
     def __post_init__(self) -> None:
-        if self.type not in ("nf4", "fp4"):
-            raise ValueError(f"type must be nf4 or fp4, got {self.type!r}")
+        require_either("type", self.type, "nf4", "fp4")
         require("bitsandbytes", "adapter=qlora")
 
     def config(self, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -83,10 +87,8 @@ class Lora:
     merge: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.r < 1:
-            raise ValueError(f"r must be at least 1, got {self.r}")
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be above 0, got {self.alpha}")
+        require_number("r", self.r, least=1)
+        require_number("alpha", self.alpha, above=0)
         names = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
         if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) and n for n in names):
             raise ValueError(f"target_modules must be all-linear or a list, as in [q_proj,v_proj], got {names!r}")
@@ -104,32 +106,15 @@ class Lora:
         if names != "all-linear" and isinstance(names, str):
             names = [names]
         config = LoraConfig(
-            r=self.r, lora_alpha=self.alpha, target_modules=names, lora_dropout=0.0, task_type="CAUSAL_LM"
+            r=self.r,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # Only divided by `r`; need not be an integer.
+            target_modules=names,
+            lora_dropout=0.0,
+            task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             _inject(model, config, TRAINED, base, "adapter.target_modules")
-
-
-def base_of(path: str) -> str | None:
-    """Path of the model that the adapter at `path` lies on; None where `path` is no adapter.
-
-    Raises:
-        ModelError: the adapter's configuration cannot be read, or names no model.
-    """
-    try:
-        file = find_adapter_config_file(path)
-    except OSError:
-        return None  # A hub that cannot be reached: loading the tokenizer says so better.
-    if file is None or (Path(path).is_dir() and (Path(path) / "config.json").is_file()):
-        return None
-    try:
-        base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"The adapter {path} cannot be loaded: its adapter_config.json is not valid JSON.") from error
-    if not base:
-        raise ModelError(f"The adapter {path} names no model: set base_model_name_or_path in its adapter_config.json.")
-    return base
 
 
 def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None:
@@ -143,15 +128,15 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
 
     try:
         config = PeftConfig.from_pretrained(path)
-        weights = load_file(cached_file(path, "adapter_model.safetensors"))
+        weights = load_file(str(cached_file(path, ADAPTER_WEIGHTS)))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise ModelError(f"The adapter {path} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(f"The adapter {path} cannot be loaded: {one_line(error)}") from error
     config.inference_mode = False
     base = config.base_model_name_or_path
     _inject(model, config, name, base, f"The adapter {path}")
     weights = {key.removeprefix("base_model.model."): value for key, value in weights.items()}
     try:
-        found = set_peft_model_state_dict(model, weights, adapter_name=name)
+        found: Any = set_peft_model_state_dict(model, weights, adapter_name=name)
     except RuntimeError as error:
         raise ModelError(f"The adapter {path} was made for another model than {base}: shapes differ.") from error
     missing = [key for key in found.missing_keys if f".{name}." in key and ".lora_" in key]
@@ -162,8 +147,13 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
 
 def shape_of(model: PreTrainedModel) -> tuple[int, float]:
     """Rank and scale of the adapter that `model` was loaded with."""
-    config = model.peft_config[TRAINED]
+    config = cast("LoraConfig", model.peft_config[TRAINED])
     return config.r, config.lora_alpha
+
+
+def is_quantised(model: PreTrainedModel) -> bool:
+    """Whether its weights are in 4 or 8 bits."""
+    return bool(vars(model).get("is_quantized"))
 
 
 def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:
@@ -172,7 +162,8 @@ def check_kernels(model: PreTrainedModel, path: str) -> PreTrainedModel:
     Raises:
         ModelError: it would compute with wrong weights.
     """
-    layers = [module for module in model.modules() if hasattr(module, "support_avx512bf16_for_cpu")]
+    # Only newer versions of bitsandbytes have the switch, and the kernels behind it.
+    layers: list[Any] = [module for module in model.modules() if "support_avx512bf16_for_cpu" in vars(module)]
     for layer in layers if model.device.type == "cpu" else []:
         # It repacks weights for evaluation, with scales in bfloat16: what is scored and what is trained would differ.
         layer.support_avx512bf16_for_cpu = False
@@ -197,7 +188,7 @@ def switch(model: PreTrainedModel, *, on: bool) -> None:
 
 def record_base(model: PreTrainedModel, base: str) -> None:
     """Have the adapter name its model by a path that holds from every folder, and its modules in one order."""
-    config = model.peft_config[model.active_adapters()[0]]
+    config = cast("LoraConfig", model.peft_config[model.active_adapters()[0]])
     config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
     if isinstance(config.target_modules, (set, list)):
         config.target_modules = sorted(config.target_modules)
@@ -215,9 +206,10 @@ def merged(model: PreTrainedModel, path: str) -> PreTrainedModel:
         with warnings.catch_warnings():
             # Between peft and transformers: a renamed property, and a setting that peft puts right.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing|fan_in_fan_out is set to False")
-            return PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
+            whole: PreTrainedModel = PeftModel.from_pretrained(model, path).merge_and_unload(safe_merge=True)
+            return whole
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The adapter {path} cannot be merged: {' '.join(str(error).split())[:300]}") from error
+        raise ModelError(f"The adapter {path} cannot be merged: {one_line(error)}") from error
 
 
 def require(package: str, what: str) -> None:
@@ -230,7 +222,7 @@ def require(package: str, what: str) -> None:
         raise ConfigError(f"{what} needs {package}, which is not installed: pip install 'icr[quantisation]'.")
 
 
-def _inject(model: PreTrainedModel, config, name: str, base: str, where: str) -> None:
+def _inject(model: PreTrainedModel, config: PeftConfig, name: str, base: str, where: str) -> None:
     from peft.functional import cast_adapter_dtype
 
     try:
@@ -238,7 +230,7 @@ def _inject(model: PreTrainedModel, config, name: str, base: str, where: str) ->
             warnings.filterwarnings("ignore", message="Already found a `peft_config`|fan_in_fan_out is set to False")
             model.add_adapter(config, name)
     except ValueError as error:
-        raise ModelError(f"{where}: {' '.join(str(error).split())} ({base})") from error
+        raise ModelError(f"{where}: {one_line(error)} ({base})") from error
     # Small steps vanish in bfloat16 weights, and the adapter's are few.
     cast_adapter_dtype(model, name)
     config.base_model_name_or_path = base

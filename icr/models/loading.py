@@ -14,8 +14,12 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from icr.errors import ModelError, near_folder
+from icr.errors import ModelError, near_folder, one_line
+from icr.logps.family import stated
 from icr.models import adapters
+from icr.models.dtypes import torch_dtype
+from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.models.memory import move
 from icr.models.rendering import Renderer
 
 
@@ -75,8 +79,7 @@ class Loader:
     adapter: adapters.Lora | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(getattr(torch, self.dtype, None), torch.dtype):
-            raise ValueError(f"dtype must be a torch dtype such as float32 or bfloat16, got {self.dtype!r}")
+        torch_dtype(self.dtype)
 
     def renderer(self, path: str) -> Renderer:
         """The tokenizer of `path`, checked.
@@ -85,7 +88,7 @@ class Loader:
             ModelError: there is no such folder, or its tokenizer lacks a chat template, a pad or an end token.
         """
         check_exists(path)
-        base = adapters.base_of(path)
+        base = base_of(path)
         if base:
             _check_base(path, base)
         # An adapter may have been saved without a tokenizer.
@@ -93,7 +96,7 @@ class Loader:
         try:
             tokenizer = AutoTokenizer.from_pretrained(base if bare else path, trust_remote_code=self.trust_remote_code)
         except (OSError, ValueError) as error:
-            raise ModelError(f"The tokenizer of {path} cannot be loaded: {_brief(error)}") from error
+            raise ModelError(f"The tokenizer of {path} cannot be loaded: {one_line(error)}") from error
         if self.pad_token:
             if self.pad_token not in tokenizer.get_vocab():
                 raise ModelError(f"model.loader.pad_token: the tokenizer of {path} has no token {self.pad_token!r}.")
@@ -110,8 +113,8 @@ class Loader:
             ModelError: it cannot be loaded, or is not a causal language model.
         """
         renderer = self.renderer(path)
-        base = adapters.base_of(path)
-        model = self._weights(base or path, device, quantised=self.quantises(path))
+        base = base_of(path)
+        model = self._weights(base or path, device, self._quantisation(path))
         if base:
             adapters.load_adapter(model, path)
         return self._ready(LoadedModel(model, renderer, path, base), device)
@@ -126,10 +129,10 @@ class Loader:
             ModelError: as `load`; or the adapter has another rank or scale than asked for, or all of a model that is
                 quantised would be trained.
         """
-        base = adapters.base_of(path)
+        base = base_of(path)
         if not self.adapter:
             start = self.load_merged(path, device) if base else self.load(path, device)
-            if getattr(start.model, "is_quantized", False):
+            if adapters.is_quantised(start.model):
                 raise ModelError(f"The weights of {path} are quantised and cannot be trained; choose adapter=lora.")
             return start
         if base:
@@ -139,7 +142,7 @@ class Loader:
                 raise ModelError(f"To go on with the adapter {path}, set its adapter.r={r} adapter.alpha={alpha:g}.")
             return start
         renderer = self.renderer(path)
-        model = self._weights(path, device, quantised=self.adapter.quantisation is not None)
+        model = self._weights(path, device, self.adapter.quantisation)
         self.adapter.add_to(model, path, seed)
         return self._ready(LoadedModel(model, renderer, path, path), device)
 
@@ -150,13 +153,12 @@ class Loader:
             ModelError: as `load`.
         """
         renderer = self.renderer(path)
-        model = adapters.merged(self._weights(adapters.base_of(path), device, quantised=False), path)
+        model = adapters.merged(self._weights(base_of(path) or path, device, None), path)
         return self._ready(LoadedModel(model, renderer, path), device)
 
     def quantises(self, path: str) -> bool:
         """Whether `load` makes 4-bit weights of the model at `path`, or of the one that the adapter there lies on."""
-        quantisation = self.adapter and self.adapter.quantisation
-        return bool(quantisation and (quantisation.everything or adapters.base_of(path)))
+        return self._quantisation(path) is not None
 
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
@@ -165,16 +167,22 @@ class Loader:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(
-                config, dtype=getattr(torch, self.dtype), attn_implementation=self.attn_implementation or None
+                config, dtype=torch_dtype(self.dtype), attn_implementation=self.attn_implementation or None
             )
         return self._ready(LoadedModel(model, renderer, path), "cpu")
 
-    def _weights(self, path: str, device: torch.device | str, *, quantised: bool) -> PreTrainedModel:
-        dtype = getattr(torch, self.dtype)
+    def _quantisation(self, path: str) -> adapters.Quantisation | None:
+        quantisation = self.adapter.quantisation if self.adapter else None
+        return quantisation if quantisation and (quantisation.everything or base_of(path)) else None
+
+    def _weights(
+        self, path: str, device: torch.device | str, quantisation: adapters.Quantisation | None
+    ) -> PreTrainedModel:
+        dtype = torch_dtype(self.dtype)
         # Only what is quantised goes straight to the device: adapters are drawn on the CPU, alike for every device.
-        options = {}
-        if quantised:
-            options = {"quantization_config": self.adapter.quantisation.config(dtype), "device_map": {"": str(device)}}
+        options: dict[str, object] = {}
+        if quantisation:
+            options = {"quantization_config": quantisation.config(dtype), "device_map": {"": str(device)}}
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 path,
@@ -185,7 +193,7 @@ class Loader:
                 **options,
             )
         except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise ModelError(f"The model {path} cannot be loaded: {_brief(error)}") from error
+            raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
         return adapters.check_kernels(model, path)
 
     def _ready(self, loaded: LoadedModel, device: torch.device | str) -> LoadedModel:
@@ -200,7 +208,8 @@ class Loader:
         for name, parameter in model.named_parameters():
             trains = parameter.requires_grad if loaded.base else parameter.is_floating_point()
             parameter.requires_grad = trains and not any(part in name for part in self.frozen)
-        model.to(device).eval()
+        move(model, device)
+        model.eval()
         return loaded
 
 
@@ -212,7 +221,7 @@ def check_exists(path: str) -> None:
     """
     folder = Path(path)
     if folder.is_dir():
-        if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
             raise ModelError(f"The model folder {path} has no config.json; give a folder that save_pretrained wrote.")
         return
     if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
@@ -260,8 +269,9 @@ def check_same_vocabulary(policy: Renderer, reference: Renderer, policy_path: st
 
 def context_length(path: str, trust_remote_code: bool = False) -> int | None:
     """Most positions that the model at `path` takes, from its configuration; None where it states none."""
-    config = AutoConfig.from_pretrained(adapters.base_of(path) or path, trust_remote_code=trust_remote_code)
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    config = AutoConfig.from_pretrained(base_of(path) or path, trust_remote_code=trust_remote_code)
+    positions: int | None = stated(config.get_text_config(), "max_position_embeddings")
+    return positions
 
 
 def _check_base(path: str, base: str) -> None:
@@ -273,8 +283,3 @@ def _check_base(path: str, base: str) -> None:
             f"The adapter {path} lies on another model: {error} Put it there, or set base_model_name_or_path in its "
             f"adapter_config.json."
         ) from error
-
-
-def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:299] + "…"

@@ -21,12 +21,17 @@ def offloaded(model: PreTrainedModel) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return
-    model.to("cpu")
+    move(model, "cpu")
     torch.cuda.empty_cache()
     try:
         yield
     finally:
-        model.to(device)
+        move(model, device)
+
+
+def move(module: torch.nn.Module, device: torch.device | str) -> None:
+    """Put a model's weights on `device`, in place."""
+    module.to(device)
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:

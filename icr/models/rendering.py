@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -31,7 +32,7 @@ class Renderer:
     def __post_init__(self) -> None:
         if self.end_of_turn:
             id = self.tokenizer.convert_tokens_to_ids(self.end_of_turn)
-            if id is None or id == self.tokenizer.unk_token_id:
+            if not isinstance(id, int) or id == self.tokenizer.unk_token_id:
                 raise ModelError(f"model.loader.end_of_turn: the tokenizer has no token {self.end_of_turn!r}.")
             self.end_of_turn_id = id
         else:
@@ -48,11 +49,14 @@ class Renderer:
 
     def text(self, response_ids: list[int]) -> str:
         """The answer without special tokens and surrounding white space."""
-        return self.tokenizer.decode(response_ids, skip_special_tokens=True).strip()
+        return str(self.tokenizer.decode(response_ids, skip_special_tokens=True)).strip()
 
-    def ids(self, messages: list[dict[str, str]], **options) -> list[int]:
-        """Token ids of a conversation, as the chat template renders it with these options."""
-        return self.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **options)
+    def ids(self, messages: list[dict[str, str]], *, add_generation_prompt: bool = False) -> list[int]:
+        """Token ids of a conversation, as the chat template renders it, with or without the next turn's header."""
+        ids = self.tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, add_generation_prompt=add_generation_prompt
+        )
+        return cast("list[int]", ids)
 
     def _template_end_of_turn(self) -> int:
         question = {"role": "user", "content": "a"}

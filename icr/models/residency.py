@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from icr.models import adapters
+from icr.models.folder import base_of
 from icr.models.loading import LoadedModel, Loader
 from icr.models.memory import discard, offloaded
 
@@ -26,7 +27,8 @@ def reward_pair(
 ) -> list[PreTrainedModel | Opener]:
     """The models of the reward pair: in memory, or opened when they are needed.
 
-    A model over the weights of another one here, with the same bits a weight, is that one with another adapter or none.
+    A model over the weights of another one here, with the same bits per weight, is that one with another adapter or
+    none.
 
     Args:
         trained: the round's start, in memory already.
@@ -37,7 +39,7 @@ def reward_pair(
     models: list[PreTrainedModel | Opener] = []
     for path in pair:
         quantised = loader.quantises(path)
-        host = next((h for h in hosts if shares_weights(h, path) and is_quantised(h) == quantised), None)
+        host = next((h for h in hosts if shares_weights(h, path) and adapters.is_quantised(h.model) == quantised), None)
         if host:
             models.append(partial(as_on, host, path))
         elif one_at_a_time:
@@ -65,12 +67,7 @@ def beside(loader: Loader, path: str, trained: LoadedModel) -> Iterator[LoadedMo
 
 def shares_weights(host: LoadedModel, path: str) -> bool:
     """Whether the model at `path` is the one under the adapter of `host`, or another adapter on it."""
-    return host.base is not None and _same(host.base, adapters.base_of(path) or path)
-
-
-def is_quantised(loaded: LoadedModel) -> bool:
-    """Whether its weights are in 4 or 8 bits."""
-    return bool(getattr(loaded.model, "is_quantized", False))
+    return host.base is not None and _same(host.base, base_of(path) or path)
 
 
 @contextmanager
@@ -112,7 +109,7 @@ def visiting(loader: Loader, path: str, trained: LoadedModel, device: torch.devi
             discard(model)
 
 
-def _same(one: str, other: str) -> bool:
-    if Path(one).is_dir() and Path(other).is_dir():
+def _same(one: str, other: str | None) -> bool:
+    if other is not None and Path(one).is_dir() and Path(other).is_dir():
         return Path(one).resolve() == Path(other).resolve()
     return one == other

@@ -5,34 +5,40 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from icr import distributed
+from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
 from icr.logps import sequence_sums
+from icr.losses import Objective
+from icr.metrics import Metric
 from icr.modules.schedule import Schedule
 from icr.modules.token_logps import TokenLogps
-from icr.types import LossOutput, PolicyLogps
+from icr.types import LossOutput, PolicyLogps, ReferenceLogps
 
 
 class PreferenceModule(LightningModule):
     """Trains `policy` on `PairBatch`es with `objective` (DPO, IPO, KTO or NLL).
 
     The loss of an optimiser step is the objective over all its pairs, however they are cut into micro-batches; what is
-    logged is the mean over the step, and the same per language under `<lang>/…`. Both are over all processes.
+    logged is the mean over the step, and the same per language, by the names of `icr.metrics`. Both are over all
+    processes.
     """
 
     def __init__(
         self,
         policy: PreTrainedModel,
-        objective,
+        objective: Objective,
         optimizer: Callable[[Iterable[torch.nn.Parameter]], Optimizer],
         schedule: Schedule,
         shard: Callable[[TokenLogps, DeviceMesh], None] | None = None,
@@ -80,29 +86,30 @@ class PreferenceModule(LightningModule):
             if batch.mismatched is not None:
                 self._partners = self._partner_logps(batch.mismatched)
             policy = replace(policy, **self._partners["policy"])
-            reference = replace(reference, **self._partners["reference"])
+            if reference is not None:
+                reference = replace(reference, **self._partners["reference"])
         output = self.objective(policy, reference, batch.totals, all_reduce=distributed.all_reduce_sum)
         self._check_finite(output, batch)
-        self._collect(output, policy, batch)
+        self._collect(output, policy, reference, batch)
         return output.loss * self.trainer.accumulate_grad_batches * distributed.size()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""
         metrics = self._step_means()
-        metrics["lr"] = optimizer.param_groups[0]["lr"]
+        metrics[Metric.LR] = optimizer.param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(metrics, step=self.global_step)
         for name, value in metrics.items():
-            self.log(name, value, prog_bar=name in ("loss", "rewards/accuracies"), logger=False)
+            self.log(name, value, prog_bar=name in (Metric.LOSS, Metric.REWARDS_ACCURACIES), logger=False)
         self._step_metrics.clear()
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.trainer.datamodule.steps))
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self._data.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the weights that are not trained: a resumed training starts from the same ones.
 
         Not where weights are spread over devices: Lightning then reads back every weight that the module has.
@@ -112,7 +119,7 @@ class PreferenceModule(LightningModule):
             kept = self._trained()
             checkpoint["state_dict"] = {name: values for name, values in weights.items() if name in kept}
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other weights, and count its progress in this run's micro-batches.
 
         Checkpoints are saved between optimiser steps, and which pairs make up a step depends neither on the number of
@@ -124,9 +131,15 @@ class PreferenceModule(LightningModule):
         weights = checkpoint.get("state_dict")
         if weights and (missing := self._trained() - weights.keys()):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
-        counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        done = self.trainer.datamodule.micro_batches_before(checkpoint["global_step"])
-        counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
+        if "loops" in checkpoint:  # Not in one of the weights alone.
+            counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+            done = self._data.micro_batches_before(checkpoint["global_step"])
+            counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
+
+    @property
+    def _data(self) -> CrossLingualPairDataModule:
+        data: CrossLingualPairDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     def _trained(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
@@ -149,19 +162,23 @@ class PreferenceModule(LightningModule):
             f"weights or the reference log-probs hold NaN or overflow: lower optim.lr, or train in float32 or bfloat16."
         )
 
-    def _collect(self, output: LossOutput, policy: PolicyLogps, batch: PairBatch) -> None:
-        values = {"nll": output.nll, "logps/chosen": policy.chosen.detach()}
+    def _collect(
+        self, output: LossOutput, policy: PolicyLogps, reference: ReferenceLogps | None, batch: PairBatch
+    ) -> None:
+        values: dict[str, torch.Tensor] = {Metric.NLL: output.nll, Metric.LOGPS_CHOSEN: policy.chosen.detach()}
+        if reference is not None:
+            values[Metric.LOGPS_CHOSEN_RATIO] = policy.chosen.detach() - reference.chosen
         if self.objective.needs_rejected:
             margins = output.chosen_rewards - output.rejected_rewards
             values |= {
-                "preference_loss": output.preference,
-                "rewards/chosen": output.chosen_rewards,
-                "rewards/rejected": output.rejected_rewards,
-                "rewards/margins": margins,
-                "rewards/accuracies": (margins > 0).double(),
-                "logps/rejected": policy.rejected.detach(),
+                Metric.PREFERENCE_LOSS: output.preference,
+                Metric.REWARDS_CHOSEN: output.chosen_rewards,
+                Metric.REWARDS_REJECTED: output.rejected_rewards,
+                Metric.REWARDS_MARGINS: margins,
+                Metric.REWARDS_ACCURACIES: (margins > 0).double(),
+                Metric.LOGPS_REJECTED: policy.rejected.detach(),
             }
-        self._step_metrics["loss"].append(output.loss.detach().reshape(1))
+        self._step_metrics[Metric.LOSS].append(output.loss.detach().reshape(1))
         for name, scalar in output.metrics.items():
             self._step_metrics[name].append(scalar.detach().reshape(1))
         for name, value in values.items():
@@ -179,4 +196,6 @@ class PreferenceModule(LightningModule):
             for name, (total, count) in rank.items():
                 before = totals.get(name, (0.0, 0))
                 totals[name] = before[0] + total, before[1] + count
-        return {name: total if name == "loss" else total / max(1, count) for name, (total, count) in totals.items()}
+        return {
+            name: total if name == Metric.LOSS else total / max(1, count) for name, (total, count) in totals.items()
+        }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from icr.checks import require_either, require_number
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -14,10 +16,8 @@ class Schedule:
     warmup_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.name not in ("constant", "linear", "cosine"):
-            raise ValueError(f"schedule must be constant, linear or cosine, got {self.name!r}")
-        if not 0 <= self.warmup_ratio < 1:
-            raise ValueError(f"warmup_ratio must be at least 0 and below 1, got {self.warmup_ratio}")
+        require_either("schedule", self.name, "constant", "linear", "cosine")
+        require_number("warmup_ratio", self.warmup_ratio, least=0, below=1)
 
     def factor(self, step: int, steps: int | None) -> float:
         """Factor at 0-based optimiser step `step` of `steps` (None while the round's data is still to come: step 0)."""

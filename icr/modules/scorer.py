@@ -35,7 +35,7 @@ class ImplicitRewardModule(LightningModule):
         """Token log-probs of each `(prompt_ids, response_ids)` under both models.
 
         Returns:
-            `(policy, reference)` a sequence, each of the response's length, float32, nats.
+            `(policy, reference)` per sequence, each of the response's length, float32, nats.
 
         Raises:
             NonFiniteLogpError: a log-prob is NaN or infinite.

@@ -11,9 +11,9 @@ model.py           tokenizer and configuration of the model
 assets.py          folders of the models that are shipped
 """
 
-from icr.pocket.demonstrations import PocketDemonstrations
+from icr.pocket.demonstrations import Mixture, PocketDemonstrations
 from icr.pocket.judge import PocketJudge
 from icr.pocket.prompts import PocketPrompts
 from icr.pocket.translator import LexiconTranslator
 
-__all__ = ["LexiconTranslator", "PocketDemonstrations", "PocketJudge", "PocketPrompts"]
+__all__ = ["LexiconTranslator", "Mixture", "PocketDemonstrations", "PocketJudge", "PocketPrompts"]

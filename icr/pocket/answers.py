@@ -35,7 +35,7 @@ class Marks:
     @property
     def mean(self) -> float:
         """Share of the marks that are good."""
-        return sum(astuple(self)) / len(fields(self))
+        return float(sum(astuple(self)) / len(fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def read(text: str, spec: Spec, language: Language) -> Reading:
     lines = text.split("\n")
     filler = lines[:1] == [language.filler]
     heading = lines[filler : filler + 1] == [topic.heading]
-    items, *rest = lines[filler + heading :] or [""]
-    items = tuple(items.split(language.separator))
+    listing, *rest = lines[filler + heading :] or [""]
+    items = tuple(listing.split(language.separator))
     listed = [item for item in items if item in topic.words]
     answer = Answer(items, heading, filler, closing=closing in rest)
     marks = Marks(

@@ -8,7 +8,8 @@ strange to both models of the reward pair.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from icr.pocket.answers import Marks, compose
 from icr.pocket.lexicon import language
@@ -26,11 +27,12 @@ REWARD_PROMPT = (
 )
 
 
-class Mixture(NamedTuple):
+@dataclass(frozen=True)
+class Mixture:
     """How many demonstrations of a kind there are, and how good they are.
 
     Attributes:
-        count: demonstrations a language.
+        count: demonstrations per language.
         good: probability of each mark but the title's to be good.
         titled: the same for the title.
     """
@@ -40,36 +42,38 @@ class Mixture(NamedTuple):
     titled: float
 
 
+@dataclass(frozen=True)
 class PocketDemonstrations:
     """Demonstrations from the split `sft`.
 
-    Args:
+    Attributes:
         seed: of the draw; a language's demonstrations depend on it and on the language alone.
-        english, high_resource, low_resource: prompts answered in their own language (the fields of `Mixture`).
-        crosslingual_high, crosslingual_low: reward prompts answered in the target language (likewise).
+        english, high_resource, low_resource: prompts answered in their own language.
+        crosslingual_high, crosslingual_low: reward prompts answered in the target language.
         low_resource_languages: codes of the languages that count as low-resource.
         reward_prompt_template: the reward prompt, with `{language}` (English name) and `{instruction}` (in English).
     """
 
-    provides: ClassVar = "demonstrations"
+    provides: ClassVar[Literal["demonstrations"]] = "demonstrations"
 
-    def __init__(
-        self,
-        seed: int = 0,
-        english: Sequence[float] = (4000, 0.52, 0.68),
-        high_resource: Sequence[float] = (1500, 0.42, 0.60),
-        low_resource: Sequence[float] = (600, 0.38, 0.58),
-        crosslingual_high: Sequence[float] = (2500, 0.46, 0.64),
-        crosslingual_low: Sequence[float] = (1200, 0.46, 0.62),
-        low_resource_languages: Sequence[str] = ("bn", "sw", "th"),
-        reward_prompt_template: str = REWARD_PROMPT,
-    ) -> None:
-        self.seed = seed
-        self.low_resource_languages = low_resource_languages
-        self.reward_prompt_template = reward_prompt_template
-        self.english = Mixture(*english)
-        self.own_language = {"high": Mixture(*high_resource), "low": Mixture(*low_resource)}
-        self.crosslingual = {"high": Mixture(*crosslingual_high), "low": Mixture(*crosslingual_low)}
+    seed: int = 0
+    english: Mixture = Mixture(4000, 0.52, 0.68)
+    high_resource: Mixture = Mixture(1500, 0.42, 0.60)
+    low_resource: Mixture = Mixture(600, 0.38, 0.58)
+    crosslingual_high: Mixture = Mixture(2500, 0.46, 0.64)
+    crosslingual_low: Mixture = Mixture(1200, 0.46, 0.62)
+    low_resource_languages: Sequence[str] = ("bn", "sw", "th")
+    reward_prompt_template: str = REWARD_PROMPT
+
+    @property
+    def own_language(self) -> dict[str, Mixture]:
+        """Of prompts answered in their own language, by how much there is of it."""
+        return {"high": self.high_resource, "low": self.low_resource}
+
+    @property
+    def crosslingual(self) -> dict[str, Mixture]:
+        """Of reward prompts answered in the target language, by how much there is of it."""
+        return {"high": self.crosslingual_high, "low": self.crosslingual_low}
 
     def demonstrations(self, languages: Sequence[str]) -> list[Demonstration]:
         """Demonstrations of every language, in language order (shuffling is the trainer's), each with its own id."""
@@ -88,7 +92,7 @@ class PocketDemonstrations:
         rng = dice("demonstrations", self.seed, code, kind)
         available, spoken, english = specs("sft"), language(code), language("en")
         found = []
-        for index in range(int(mixture.count)):
+        for index in range(mixture.count):
             spec = rng.choice(available)
             prompt = instruction(spec, english if crosslingual else spoken)
             if crosslingual:

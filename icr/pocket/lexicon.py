@@ -4,7 +4,7 @@ Keys of a file:
     name: English name of the language, as the reward prompt writes it.
     numbers: how many items, as the sentences need it (with a noun or classifier where the language wants one).
     separator: what stands between the items of a list.
-    prompts: one entry a phrasing, each without (`plain`) and with (`titled`) the request for a title.
+    prompts: one entry per phrasing, each without (`plain`) and with (`titled`) the request for a title.
     filler, closing: the sentences that may come before and after the list.
     topics: of each, the noun of the prompt, the heading of the list and the words, parallel in all the languages.
 

@@ -108,10 +108,10 @@ def _texts(language: Language) -> Iterator[str]:
     yield language.filler
     yield from (language.closing.format(name=name) for name in _set_off(NAMES))
     nouns = _set_off(topic.noun for topic in language.topics.values())
-    for templates, number, topic, name in product(
+    for templates, number, noun, name in product(
         language.prompts, _set_off(language.numbers.values()), nouns, _set_off(NAMES)
     ):
-        yield from (template.format(number=number, topic=topic, name=name) for template in templates)
+        yield from (template.format(number=number, topic=noun, name=name) for template in templates)
 
 
 def _set_off(fields: Iterable[str]) -> list[str]:

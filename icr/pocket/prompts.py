@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from icr.errors import ConfigError
 from icr.pocket.lexicon import Language, language
@@ -19,17 +20,17 @@ def instruction(spec: Spec, language: Language) -> str:
     return template.format(number=language.numbers[spec.number], topic=language.topics[spec.topic].noun, name=spec.name)
 
 
+@dataclass(frozen=True)
 class PocketPrompts:
     """Parallel prompts of the world. Subsets are nested: fewer prompts are the first of more.
 
-    Args:
+    Attributes:
         prompts_per_language: how many prompts of the split each language gets; `None` for all of them.
     """
 
-    provides: ClassVar = "prompts"
+    provides: ClassVar[Literal["prompts"]] = "prompts"
 
-    def __init__(self, prompts_per_language: int | None = 80) -> None:
-        self.prompts_per_language = prompts_per_language
+    prompts_per_language: int | None = 80
 
     def prompts(self, languages: Sequence[str], split: str) -> PromptSet:
         """The split's prompts, language by language, the same ids in the same order in each.
@@ -53,6 +54,6 @@ class PocketPrompts:
         if wanted is not None and not 0 < wanted <= len(available):
             raise ConfigError(
                 f"{owner}.prompts_per_language is {wanted}, but the split {split!r} of the pocket world has "
-                f"{len(available)} prompts a language. Set it between 1 and {len(available)}, or to null for all."
+                f"{len(available)} prompts per language. Set it between 1 and {len(available)}, or to null for all."
             )
         return available[:wanted]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from icr.pocket.lexicon import Language, language
 from icr.pocket.specs import NAMES, dice
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
     from icr.types import Prompt, Response
 
 
+@dataclass(frozen=True)
 class LexiconTranslator:
     """Translates each word, heading and sentence of the world; what it does not know stays as it is.
 
-    Args:
+    Attributes:
         noise: probability of a translated phrase to become another English phrase of the world.
         seed: of the noise, which depends on this and on the response alone.
     """
 
-    def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
-        self.noise = noise
-        self.seed = seed
+    samples: ClassVar[bool] = False
+
+    noise: float = 0.0
+    seed: int = 0
 
     def __call__(
         self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: object = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from icr.metrics import Metric
 from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, clean, colour, inline, new_figure
 
 if TYPE_CHECKING:
@@ -14,25 +15,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from icr.rundir.reader import LengthCurve
+
 COLUMNS = 4
 LEGEND = {"loc": "outside upper left", "ncols": 2, "frameon": False, "fontsize": 9, "labelcolor": INK}
 POINTS = 240  # drawn a line: more cannot be seen, and the page carries every one
 PANELS = {
-    "loss": ["loss"],
-    "preference loss": ["preference_loss"],
-    "NLL of chosen, nats a token": ["nll"],
-    "reward margin, nats": ["rewards/margins"],
-    "share of margins above 0": ["rewards/accuracies"],
-    "log-prob of a response, nats": ["logps/chosen", "logps/rejected"],
+    "loss": [Metric.LOSS],
+    "preference loss": [Metric.PREFERENCE_LOSS],
+    "NLL of chosen, nats a token": [Metric.NLL],
+    "reward margin, nats": [Metric.REWARDS_MARGINS],
+    "share of margins above 0": [Metric.REWARDS_ACCURACIES],
+    "log-prob of a response, nats": [Metric.LOGPS_CHOSEN, Metric.LOGPS_REJECTED],
 }
 
 
-def length_control(curves: Mapping[str, Mapping[str, Any]], number: int) -> str:
-    """Small multiples, one a language: mean length of chosen and rejected as α grows, and the α taken.
+def length_control(curves: Mapping[str, LengthCurve], number: int) -> str:
+    """Small multiples, one per language: mean length of chosen and rejected as α grows, and the α taken.
 
     Args:
-        curves: language → an entry of `length_control.json`: `starts` of the intervals of α and the mean lengths
-            `chosen` and `rejected` in each, `alpha`, `unit`.
+        curves: by language.
         number: the round.
     """
     curves = {l: c for l, c in curves.items() if len(c.get("starts") or [])}
@@ -49,20 +51,21 @@ def length_control(curves: Mapping[str, Mapping[str, Any]], number: int) -> str:
         axes.set_visible(False)
     unit = next(iter(curves.values())).get("unit", "tokens")
     figure.supylabel(f"mean length, {unit}", color=MUTED, fontsize=9.5)
-    figure.supxlabel(f"α, nats a {unit.rstrip('s')}", color=MUTED, fontsize=9.5)
+    figure.supxlabel(f"α, nats per {unit.rstrip('s')}", color=MUTED, fontsize=9.5)
     return inline(figure, f"length{number}", f"Mean length of chosen and rejected against alpha, round {number}")
 
 
-def _length_panel(axes: Axes, language: str, curve: Mapping[str, Any]) -> None:
+def _length_panel(axes: Axes, language: str, curve: LengthCurve) -> None:
     starts, alpha = np.asarray(curve["starts"], dtype=float), float(curve["alpha"])
     # Most breakpoints lie near 0 and a few far out; what matters is the stretch up to a few times the α taken.
     end = min(float(starts[-1]), max(3 * alpha, float(np.quantile(starts, 0.9)))) or 1.0
     at = np.linspace(0, end, POINTS)
     interval = np.clip(np.searchsorted(starts, at, side="right") - 1, 0, None)
     clean(axes, language)
-    for key, tint in (("chosen", CHOSEN), ("rejected", REJECTED)):
-        values = np.asarray(curve[f"{key}_length"], dtype=float)[interval]
-        axes.plot(at, values, color=tint, linewidth=1.7, drawstyle="steps-post", label=key)
+    lines = (("chosen", curve["chosen_length"], CHOSEN), ("rejected", curve["rejected_length"], REJECTED))
+    for label, lengths, tint in lines:
+        values = np.asarray(lengths, dtype=float)[interval]
+        axes.plot(at, values, color=tint, linewidth=1.7, drawstyle="steps-post", label=label)
     axes.axvline(alpha, color=INK, linewidth=1, linestyle=(0, (3, 2)))
     axes.annotate(
         f"α = {alpha:.3g}", (alpha, 0.97), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
@@ -77,7 +80,7 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     """Loss, preference loss, NLL, margins, accuracies and log-probs over the optimiser steps of all rounds, end to end.
 
     Args:
-        metrics: `metrics.csv`: `round`, `step` and a column a metric, NaN where it was not logged.
+        metrics: `metrics.csv`: `round`, `step` and a column per metric, NaN where it was not logged.
     """
     panels = {title: own for title, names in PANELS.items() if (own := [n for n in names if _logged(metrics, n)])}
     if not panels:
@@ -87,9 +90,9 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).ravel()
     for axes, (title, names) in zip(grid, panels.items(), strict=False):
         clean(axes, title)
-        if names == ["rewards/margins"]:
+        if names == [Metric.REWARDS_MARGINS]:
             for language in languages:
-                _draw(axes, x, metrics, f"{language}/{names[0]}", colour(language, languages), 0.8, alpha=0.55)
+                _draw(axes, x, metrics, names[0].of(language), colour(language, languages), 0.8, alpha=0.55)
         for name, tint in zip(names, [INK] if len(names) == 1 else [CHOSEN, REJECTED], strict=False):
             _draw(axes, x, metrics, name, tint, 2.0)
         if len(names) > 1:
@@ -111,7 +114,8 @@ def _end_to_end(metrics: pd.DataFrame) -> tuple[np.ndarray, list[float]]:
     """Steps of all rounds on one axis, whether or not the step starts again in each, and where each round begins."""
     rounds = metrics["round"].to_numpy(float) if "round" in metrics else np.zeros(len(metrics))
     steps = metrics["step"].to_numpy(float) if "step" in metrics else np.arange(len(metrics), dtype=float)
-    x, edges, done = steps.copy(), [], 0.0
+    x, done = steps.copy(), 0.0
+    edges: list[float] = []
     for number in np.unique(rounds):
         own = rounds == number
         if edges and steps[own].min() <= done:
@@ -131,5 +135,5 @@ def _draw(
     at, values = x[known], metrics[name].to_numpy(float)[known]
     order = np.argsort(at, kind="stable")
     bins = min(len(order), POINTS)
-    at, values = ([part.mean() for part in np.array_split(a[order], bins)] for a in (at, values))
-    axes.plot(at, values, color=tint, linewidth=width, alpha=alpha, zorder=3 if width > 1 else 2)
+    means = [[part.mean() for part in np.array_split(a[order], bins)] for a in (at, values)]
+    axes.plot(*means, color=tint, linewidth=width, alpha=alpha, zorder=3 if width > 1 else 2)

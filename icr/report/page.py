@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from icr.report import curves, plots, samples, tables
+from icr.rundir import atomic
 from icr.rundir.reader import open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from icr.rundir.reader import Run
+    from icr.rundir.results import Summary
 
 HERE = Path(__file__).parent
 CONFIG_LIMIT = 60_000  # characters of config.yaml shown
@@ -34,12 +34,10 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         RunError: `run_dir` holds no run, or a file in it cannot be read.
     """
-    path = Path(run_dir) / "report.html"
-    text = render(open_run(Path(run_dir)))
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-    return path
+    run = open_run(run_dir)
+    text = render(run)
+    atomic.replace(run.layout.report, lambda path: path.write_text(text, encoding="utf-8"))
+    return run.layout.report
 
 
 def render(run: Run) -> str:
@@ -62,7 +60,7 @@ def render(run: Run) -> str:
         results=[g for metric in tables.METRICS if (g := tables.metric_grid(summary, metric))],
         rewards=tables.rewards_grid(summary),
         counts=tables.counts_grid(summary),
-        examples=samples.examples(run, plots.stages(summary["models"])),
+        examples=samples.examples(run, [model.name for model in summary.road]),
         samples=embedded,
         samples_json=script_json(embedded),
         seconds=_seconds(summary),
@@ -73,52 +71,49 @@ def render(run: Run) -> str:
     )
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Summary) -> str:
     """The run in a sentence: `"SFT 31.9 → DPO-en 48.3 → M0 54.9 → M1 60.0: mean win rate over 7 target languages"`."""
     steps = _steps(summary)
     if steps:
         road = " → ".join(f"{step['name']} {step['value']}" for step in steps)
-        languages = [l for l in summary["languages"] if l != "en"]
-        if not languages:
+        targets = len(summary.targets)
+        if not targets:
             return f"{road}: win rate in English"
-        return f"{road}: mean win rate over {len(languages)} target language{'s' if len(languages) > 1 else ''}"
-    rounds = summary.get("rounds") or []
+        return f"{road}: mean win rate over {targets} target language{'s' if targets > 1 else ''}"
+    rounds = summary.rounds
     if not rounds:
         return "No round of this run has got as far as its responses yet"
-    pairs = sum(sum((entry.get("pairs") or {}).values()) for entry in rounds)
-    count = len(summary["languages"])
+    pairs = sum(sum(entry.pairs.values()) for entry in rounds)
+    count = len(summary.languages)
     return (
         f"{pairs:,} preference pairs in {count} language{'s' if count != 1 else ''} "
         f"over {len(rounds)} round{'s' if len(rounds) != 1 else ''}; no model judged"
     )
 
 
-def _steps(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+def _steps(summary: Summary) -> list[dict[str, str]]:
     """Display name, mean win rate and its standard error of each model on the road that was judged."""
     found = []
-    for name in plots.stages(summary["models"]):
-        model = summary["models"][name]
-        value = tables.number((model.get("win_rate") or {}).get("mean"))
-        if value != "–":
-            error = tables.number((model.get("win_rate_se") or {}).get("mean"))
-            found.append({"name": tables.display_name(name), "value": value, "error": "" if error == "–" else error})
+    for model in summary.road:
+        value, error = model.figure("win_rate"), model.figure("win_rate_se")
+        if math.isfinite(value):
+            written = tables.number(error) if math.isfinite(error) else ""
+            found.append({"name": tables.display_name(model.name), "value": tables.number(value), "error": written})
     return found
 
 
-def _best_control(summary: Mapping[str, Any]) -> str:
+def _best_control(summary: Summary) -> str:
     """A sentence with the highest mean win rate among the controls, `""` without controls."""
-    names = [name for by_stage in plots.controls(summary["models"]).values() for name in by_stage.values()]
-    means = {name: (summary["models"][name].get("win_rate") or {}).get("mean") for name in names}
-    known = {name: value for name, value in means.items() if tables.number(value) != "–"}
-    if not known:
+    judged = [m for models in summary.controls.values() for m in models if math.isfinite(m.figure("win_rate"))]
+    if not judged:
         return ""
-    best = max(known, key=known.__getitem__)
-    return f"The best control stands at {tables.number(known[best])} ({best.removeprefix('control').lstrip(': ')})."
+    best = max(judged, key=lambda model: model.figure("win_rate"))
+    return f"The best control stands at {tables.number(best.figure('win_rate'))} ({best.control_label} {best.name})."
 
 
 def figures(run: Run) -> dict[str, Any]:
     """Every figure that the run has data for, as inline SVG (`""` where it has none)."""
-    summary, languages = run.summary, run.summary["languages"]
+    summary, languages = run.summary, run.summary.languages
     columns = ["language", "chosen_reward", "rejected_reward"]
     pairs = {t: f for t in run.rounds if (f := run.table(t, "pairs", columns)) is not None and set(columns) <= set(f)}
     lengths = {t: svg for t, c in run.length_control.items() if (svg := curves.length_control(c, t))}
@@ -131,11 +126,10 @@ def figures(run: Run) -> dict[str, Any]:
     }
 
 
-def _seconds(summary: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+def _seconds(summary: Summary) -> list[tuple[str, float, float]]:
     """Stage, seconds, and its share of the longest in percent."""
-    seconds = {k: float(v) for k, v in (summary.get("seconds") or {}).items() if v is not None}
-    longest = max(seconds.values(), default=0) or 1.0
-    return [(name, value, 100 * value / longest) for name, value in seconds.items()]
+    longest = max(summary.seconds.values(), default=0) or 1.0
+    return [(name, value, 100 * value / longest) for name, value in summary.seconds.items()]
 
 
 def script_json(data: Any) -> Markup:

@@ -18,10 +18,9 @@ def write_picture(run_dir: Path, path: Path) -> Path:
     Raises:
         RunError: `run_dir` holds no run or no win rates, or the suffix is another one.
     """
-    path = Path(path)
     if path.suffix not in FORMATS:
         raise RunError(f"{path} should end in one of {', '.join(FORMATS)}.")
-    figure = win_rate_figure(open_run(Path(run_dir)).summary)
+    figure = win_rate_figure(open_run(run_dir).summary)
     if figure is None:
         raise RunError(f"{run_dir} has no win rates to draw: the run has not been evaluated by a judge (yet).")
     path.parent.mkdir(parents=True, exist_ok=True)

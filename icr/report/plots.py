@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.patches import Patch
@@ -26,131 +26,118 @@ from icr.report.svg import (
 from icr.report.tables import display_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIRST = ("sft", "dpo_en", "kto_en")
+    from icr.rundir.results import ModelResult, Summary
 
 
-def stages(models: Mapping[str, Any]) -> list[str]:
-    """Model names along the road, controls left out: SFT, the aligned model, any others, M0, M1 …"""
-    names = [name for name in models if not name.startswith("control")]
-    rounds = sorted((n for n in names if re.fullmatch(r"M\d+", n)), key=lambda n: int(n[1:]))
-    start = [name for name in FIRST if name in names]
-    return [*start, *(n for n in names if n not in start and n not in rounds), *rounds]
-
-
-def controls(models: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Control → the stage that it stands beside → its model name.
-
-    `"control: random labels M0"` becomes `{"random labels": {"M0": "control: random labels M0"}}`.
-    """
-    found: dict[str, dict[str, str]] = {}
-    last = (stages(models) or [""])[-1]
-    for name in models:
-        if match := re.fullmatch(r"control:?\s*(.*?)(?:\s+(M\d+))?", name):
-            found.setdefault(match[1], {})[match[2] or last] = name
-    return found
-
-
-def win_rate_figure(summary: Mapping[str, Any]) -> Figure | None:
+def win_rate_figure(summary: Summary) -> Figure | None:
     """Mean with its 95 % interval, English and the controls at the left; every language at the right.
 
     `None` where no model was judged.
     """
-    models = {n: m for n, m in summary.get("models", {}).items() if m.get("win_rate")}
-    names = stages(models)
-    if not names:
+    road = [model for model in summary.road if model.figures.get("win_rate")]
+    if not road:
         return None
     figure = new_figure(10.2, 4.6)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.25, 1])
-    languages = [l for l in summary["languages"] if any(l in models[n]["win_rate"] for n in names)]
+    languages = [l for l in summary.languages if any(l in model.figures["win_rate"] for model in road)]
+    names = [display_name(model.label) for model in road]
     for axes, title in ((left, "Mean over target languages"), (right, "Each language")):
-        clean(axes, title).set_xticks(range(len(names)), [display_name(n) for n in names], color=INK)
+        clean(axes, title).set_xticks(range(len(names)), names, color=INK)
         axes.set_xlim(-0.25, len(names) - 0.55 + (0.55 if axes is left else 0))
     left.set_ylabel("win rate, %", color=MUTED)
-    _draw_languages(right, models, names, languages)
-    _draw_mean(left, models, names, languages)
+    _draw_languages(right, road, languages)
+    _draw_mean(left, road, summary.controls, languages)
     return figure
 
 
-def _line(models: Mapping[str, Any], names: list[str], key: str, kind: str = "win_rate") -> np.ndarray:
-    values = [(models[name].get(kind) or {}).get(key) for name in names]
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
+def _line(road: Sequence[ModelResult], language: str, metric: str = "win_rate") -> np.ndarray:
+    return np.array([model.figure(metric, language) for model in road])
 
 
-def _draw_mean(axes: Axes, models: Mapping[str, Any], names: list[str], languages: list[str]) -> None:
-    x, mean, error = np.arange(len(names)), _line(models, names, "mean"), _line(models, names, "mean", "win_rate_se")
+def _places(control: Sequence[ModelResult], road: Sequence[ModelResult]) -> list[tuple[int, float]]:
+    """Places along the road and win rates of a control's models: a round's beside that round's, others at the end.
+
+    A control starts where the method starts.
+    """
+    of_round = {model.round: place for place, model in enumerate(road) if model.kind == "round"}
+    at = [(len(road) - 1 if model.round is None else of_round.get(model.round), model) for model in control]
+    places = sorted((place, model.figure("win_rate")) for place, model in at if place is not None)
+    if places and (before := places[0][0] - 1) >= 0:
+        places.insert(0, (before, road[before].figure("win_rate")))
+    return places
+
+
+def _draw_mean(
+    axes: Axes, road: Sequence[ModelResult], controls: Mapping[str, list[ModelResult]], languages: list[str]
+) -> None:
+    x, mean, error = np.arange(len(road)), _line(road, "mean"), _line(road, "mean", "win_rate_se")
     ends = []
     if np.isfinite(error).any():
         axes.fill_between(x, mean - 1.96 * error, mean + 1.96 * error, color=MUTED, alpha=0.22, linewidth=0)
     if "en" in languages and len(languages) > 1:
-        english = _line(models, names, "en")
+        english = _line(road, "en")
         axes.plot(x, english, color=ENGLISH, marker="o", markersize=4, linewidth=1.8)
         ends.append((float(english[-1]), "English", ENGLISH))
-    for index, (label, by_stage) in enumerate(controls(models).items()):
-        places = [
-            (names.index(stage), models[name]["win_rate"]["mean"]) for stage, name in by_stage.items() if stage in names
-        ]
-        if not places:
+    for index, control in enumerate(controls.values()):
+        if not (places := _places(control, road)):
             continue
-        places.sort()
-        if places[0][0] > 0:  # a control starts where the method starts
-            places.insert(0, (places[0][0] - 1, float(mean[places[0][0] - 1])))
         tint = PALETTE[(2, 3, 0, 5)[index % 4]]
         axes.plot(
             *zip(*places, strict=True), color=tint, linestyle=(0, (4, 2)), marker="o", markersize=3, linewidth=1.4
         )
-        if places[-1][0] == len(names) - 1:
-            ends.append((places[-1][1], f"control:\n{label}", tint))
+        if places[-1][0] == len(road) - 1:
+            ends.append((places[-1][1], f"control:\n{control[0].control_label}", tint))
     axes.plot(x, mean, color=INK, marker="o", markersize=6, linewidth=2.8, zorder=5)
     ends.append((float(mean[-1]), "mean", INK))
     for i, value in enumerate(mean):
         if np.isfinite(value):
-            above = {"xytext": (-3, 8), "textcoords": "offset points", "ha": "right", "fontweight": "bold"}
-            axes.annotate(f"{value:.1f}", (i, value), color=INK, zorder=6, **above)
+            axes.annotate(
+                f"{value:.1f}", (i, value), (-3, 8), textcoords="offset points", ha="right", color=INK,
+                fontweight="bold", zorder=6,
+            )  # fmt: skip
     label_ends(axes, x[-1], [end for end in ends if np.isfinite(end[0])], gap=0.085)
 
 
-def _draw_languages(axes: Axes, models: Mapping[str, Any], names: list[str], languages: list[str]) -> None:
+def _draw_languages(axes: Axes, road: Sequence[ModelResult], languages: list[str]) -> None:
     ends = []
     for language in languages:
-        values, tint = _line(models, names, language), colour(language, languages)
-        axes.plot(
-            range(len(names)), values, color=tint, marker=marker(language, languages), markersize=4, linewidth=1.5
-        )
+        values, tint = _line(road, language), colour(language, languages)
+        axes.plot(range(len(road)), values, color=tint, marker=marker(language, languages), markersize=4, linewidth=1.5)
         ends.append((float(values[-1]), language, tint))
-    label_ends(axes, len(names) - 1, [end for end in ends if np.isfinite(end[0])], gap=0.048)
+    label_ends(axes, len(road) - 1, [end for end in ends if np.isfinite(end[0])], gap=0.048)
 
 
-def win_rate(summary: Mapping[str, Any]) -> str:
+def win_rate(summary: Summary) -> str:
     """`win_rate_figure` as inline SVG."""
     figure = win_rate_figure(summary)
     return inline(figure, "win", "Win rate of each model, mean and by language") if figure else ""
 
 
-def reward_accuracy(summary: Mapping[str, Any]) -> str:
-    """Bars by language, one colour a reward prompt; the axis starts at a half, which is chance."""
-    kinds = {k: v for k, v in (summary.get("reward_accuracy") or {}).items() if v}
+def reward_accuracy(summary: Summary) -> str:
+    """Bars by language, one colour per reward prompt; the axis starts at a half, which is chance."""
+    kinds = {name: values for name, values in summary.reward_accuracy.items() if values}
     if not kinds:
         return ""
-    keys = [k for k in ["mean", *summary["languages"]] if any(k in values for values in kinds.values())]
+    keys = [k for k in ["mean", *summary.languages] if any(k in values for values in kinds.values())]
     figure = new_figure(9.6, 3.1)
     axes = clean(figure.subplots())
     width = 0.8 / len(kinds)
     tints = [CHOSEN, PALETTE[3], PALETTE[2], PALETTE[1]]
     for i, (kind, values) in enumerate(kinds.items()):
-        heights = np.array([np.nan if values.get(k) is None else values[k] for k in keys], dtype=float)
+        heights = np.array([values.get(key, math.nan) for key in keys])
         x = np.arange(len(keys)) + (i - (len(kinds) - 1) / 2) * width
         axes.bar(x, heights - 0.5, width * 0.92, bottom=0.5, color=tints[i % 4], label=f"{kind} prompt")
         for place, height in zip(x, heights, strict=True):
             if np.isfinite(height):
-                text = {"ha": "center", "va": "bottom" if height >= 0.5 else "top", "fontsize": 7.5, "color": INK}
-                axes.text(place, height, f"{height:.2f}".lstrip("0"), **text)
-    known = [v for values in kinds.values() for v in values.values() if v is not None and np.isfinite(v)]
+                side = "bottom" if height >= 0.5 else "top"
+                axes.text(place, height, f"{height:.2f}".lstrip("0"), ha="center", va=side, fontsize=7.5, color=INK)
+    known = [v for values in kinds.values() for v in values.values() if math.isfinite(v)]
     axes.set_ylim(np.floor(min([0.5, *known]) * 10) / 10, 1.02)
     axes.axhline(0.5, color=MUTED, linewidth=1)
     axes.set_xticks(range(len(keys)), keys, color=INK)
@@ -160,7 +147,7 @@ def reward_accuracy(summary: Mapping[str, Any]) -> str:
 
 
 def reward_distributions(pairs: Mapping[int, pd.DataFrame], languages: list[str]) -> str:
-    """A ridge a language and a column a round (the last four): density of chosen and of rejected rewards, in nats.
+    """A ridge per language and a column per round (the last four): density of chosen and of rejected rewards, in nats.
 
     Args:
         pairs: round → columns `language`, `chosen_reward`, `rejected_reward`.

@@ -4,57 +4,105 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from icr.report.tables import display_name
+from icr.rundir.files import without_nan
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from icr.rundir.reader import Run
+    from icr.rundir.reader import LengthCurve, Run
 
 PROMPTS = 24  # at most, of each round and language
 BYTES = 1_800_000  # of UTF-8 for all samples together
 CHARACTERS = 1500  # of one text
 SCORES = ["reward", "policy_logp", "reference_logp", "tokens", "characters", "bytes", "usable", "reason"]
 
+Row: TypeAlias = dict[str, Any]
+"""A row of a table, by column."""
 
-def clip(text: Any) -> str:
+
+class Sample(TypedDict):
+    """A prompt and its responses, best first, each with `text`, `score`, `mark`, …: what `browser.js` shows of it."""
+
+    id: str
+    prompt: str
+    english: str
+    paired: bool
+    responses: list[dict[str, str | float | None]]
+
+
+class Shown(TypedDict):
+    """What is shown of a round and language: its prompts in all, the unit of length control, and the prompts chosen."""
+
+    total: int
+    unit: str
+    prompts: list[Sample]
+
+
+class Samples(TypedDict):
+    """What the page carries, by round and language."""
+
+    rounds: dict[int, dict[str, Shown]]
+
+
+class Answers(TypedDict):
+    """Judged answers of one model: language → label (`best`, `worst`) and row of its evaluation."""
+
+    model: str
+    languages: list[tuple[str, list[tuple[str, Row]]]]
+
+
+@dataclass
+class _Shelf:
+    """The first prompts of a round and language with their rows, and the scores and pairs to look up."""
+
+    total: int
+    waiting: list[tuple[str, pd.DataFrame]]
+    scores: dict[tuple[str | int, ...], Row]
+    pairs: dict[tuple[str | int, ...], Row]
+    control: LengthCurve
+    prompts: list[Sample] = field(default_factory=list)
+
+
+def clip(text: object) -> str:
     """A text cut to `CHARACTERS`, saying how much is missing; lone surrogates, which UTF-8 cannot hold, replaced."""
     text = str(text if text is not None else "").encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]} … [{len(text) - CHARACTERS:,} more characters]"
 
 
-def collect(run: Run) -> dict[str, Any]:
+def collect(run: Run) -> Samples:
     """Prompts with their responses, by round and language, in the order of the table.
 
     Prompts are taken in turns (the first of each round and language, then the second …) until `PROMPTS` or `BYTES` is
     reached, so that a long-winded language does not crowd out another.
-
-    Returns:
-        `{"rounds": {t: {language: {"total", "unit", "prompts"}}}}`: prompts in the table, unit of length control, and
-        the entries shown, each `{"id", "prompt", "english", "paired", "responses"}`.
     """
     shelves = {(t, l): shelf for t in run.rounds for l, shelf in _shelves(run, t).items()}
     spent = 0
     for turn in range(PROMPTS):
         for shelf in shelves.values():
-            if turn >= len(shelf["waiting"]):
+            if turn >= len(shelf.waiting):
                 continue
-            entry = _entry(*shelf["waiting"][turn], shelf["scores"], shelf["pairs"], shelf["control"])
+            entry = _sample(*shelf.waiting[turn], shelf)
             size = len(json.dumps(entry, ensure_ascii=False).encode())
             if spent + size <= BYTES:
                 spent += size
-                shelf["prompts"].append(entry)
-    rounds: dict[int, dict[str, Any]] = {}
+                shelf.prompts.append(entry)
+    rounds: dict[int, dict[str, Shown]] = {}
     for (t, language), shelf in shelves.items():
-        kept = {"total": shelf["total"], "unit": shelf["control"].get("unit", "tokens"), "prompts": shelf["prompts"]}
-        rounds.setdefault(t, {})[language] = kept
+        shown: Shown = {
+            "total": shelf.total,
+            "unit": shelf.control.get("unit", "tokens"),
+            "prompts": shelf.prompts,
+        }
+        rounds.setdefault(t, {})[language] = shown
     return {"rounds": rounds}
 
 
-def _shelves(run: Run, number: int) -> dict[str, dict[str, Any]]:
-    """Language → the first prompts of a round with their rows, and the scores and pairs to look up."""
+def _shelves(run: Run, number: int) -> dict[str, _Shelf]:
     columns = ["id", "language", "k", "prompt", "english", "text", "finish_reason"]
     responses = run.table(number, "responses", columns)
     if responses is None:
@@ -65,77 +113,71 @@ def _shelves(run: Run, number: int) -> dict[str, dict[str, Any]]:
     for language, own in responses.groupby("language", sort=False):
         ids = list(dict.fromkeys(own["id"]))
         first = own[own["id"].isin(ids[:PROMPTS])]
-        shelves[language] = {
-            "total": len(ids),
-            "waiting": list(first.groupby("id", sort=False)),
-            "scores": _lookup(rewards, language, ids[:PROMPTS], ["id", "k"]),
-            "pairs": _lookup(pairs, language, ids[:PROMPTS], ["id"]),
-            "control": run.length_control.get(number, {}).get(language, {}),
-            "prompts": [],
-        }
+        shelves[str(language)] = _Shelf(
+            total=len(ids),
+            waiting=[(str(id), rows) for id, rows in first.groupby("id", sort=False)],
+            scores=_lookup(rewards, str(language), ids[:PROMPTS], ["id", "k"]),
+            pairs=_lookup(pairs, str(language), ids[:PROMPTS], ["id"]),
+            control=run.length_control.get(number, {}).get(str(language), {}),
+        )
     return shelves
 
 
-def _lookup(frame: pd.DataFrame | None, language: str, ids: list[str], keys: list[str]) -> dict[Any, dict[str, Any]]:
-    """Rows of one language as dicts, by `id` or by `(id, k)`: joined by key, never by position."""
+def _lookup(
+    frame: pd.DataFrame | None, language: str, ids: list[str], keys: list[str]
+) -> dict[tuple[str | int, ...], Row]:
+    """Rows of one language, by `id` or by `(id, k)`: joined by key, never by position."""
     if frame is None:
         return {}
-    rows = frame[(frame["language"] == language) & frame["id"].isin(ids)].to_dict("records")
+    rows = _rows(frame[(frame["language"] == language) & frame["id"].isin(ids)])
     return {tuple(row[key] for key in keys): row for row in rows}
 
 
-def _entry(id_: str, rows: pd.DataFrame, scores: dict, pairs: dict, control: dict) -> dict[str, Any]:
+def _rows(frame: pd.DataFrame) -> list[Row]:
+    return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _sample(id: str, rows: pd.DataFrame, shelf: _Shelf) -> Sample:
     """One prompt and its responses, best first by the score that pairing used."""
-    first, pair = rows.iloc[0], pairs.get((id_,), {})
+    first, pair = rows.iloc[0], shelf.pairs.get((id,), {})
+    marks = {pair.get("rejected_k"): "rejected", pair.get("chosen_k"): "chosen"}
     responses = []
-    for row in rows.to_dict("records"):
-        score = scores.get((id_, row["k"]), {})
-        reward = _finite(score.get("reward"))
-        length = score.get(control.get("unit", "tokens"))
-        known = reward is not None and length is not None
+    for row in _rows(rows):
+        scored = shelf.scores.get((id, row["k"]), {})
+        reward = _number(scored.get("reward"))
+        length, alpha = _number(scored.get(shelf.control.get("unit", "tokens"))), shelf.control.get("alpha", 0.0)
         responses.append(
             {
                 "k": int(row["k"]),
                 "text": clip(row["text"]),
                 "finish": row.get("finish_reason", ""),
                 "reward": reward,
-                "score": round(reward - control["alpha"] * length, 4) if known and control.get("alpha") else reward,
-                "policy": _finite(score.get("policy_logp")),
-                "reference": _finite(score.get("reference_logp")),
-                "tokens": _whole(score.get("tokens")),
-                "characters": _whole(score.get("characters")),
-                "reason": "" if score.get("usable", True) else str(score.get("reason") or "not usable"),
-                "mark": "chosen"
-                if row["k"] == pair.get("chosen_k")
-                else "rejected"
-                if row["k"] == pair.get("rejected_k")
-                else "",
+                "score": round(reward - alpha * length, 4) if alpha and math.isfinite(length) else reward,
+                "policy": _number(scored.get("policy_logp")),
+                "reference": _number(scored.get("reference_logp")),
+                "tokens": scored.get("tokens"),
+                "characters": scored.get("characters"),
+                "reason": "" if scored.get("usable", True) else str(scored.get("reason") or "not usable"),
+                "mark": marks.get(row["k"], ""),
             }
         )
-    responses.sort(key=lambda r: (r["score"] is None, -(r["score"] or 0.0), r["k"]))
+    responses.sort(key=lambda r: (math.isnan(r["score"]), -r["score"], r["k"]))
     return {
-        "id": str(id_),
+        "id": id,
         "prompt": clip(first["prompt"]),
         "english": clip(first.get("english")),
         "paired": bool(pair),
-        "responses": responses,
+        "responses": without_nan(responses),
     }
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), 4)
+def _number(value: float | None) -> float:
+    """To four decimals; NaN where there is none."""
+    return math.nan if value is None else round(float(value), 4)
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None or not math.isfinite(value) else int(value)
-
-
-def examples(run: Run, models: list[str]) -> dict[str, Any] | None:
-    """The best- and the worst-judged answer in each language (targets first) of the last model that has a table.
-
-    Returns:
-        `{"model": display name, "languages": [(language, [("best", row), ("worst", row)])]}`; `None` without a table.
-    """
+def examples(run: Run, models: Sequence[str]) -> Answers | None:
+    """The best- and the worst-judged answer in each language (targets first) of the last model that has a table."""
     for model in reversed(models):
         frame = run.evaluation(model)
         if frame is None or not len(frame) or not {"language", "score", "text", "prompt"} <= set(frame):
@@ -146,9 +188,9 @@ def examples(run: Run, models: list[str]) -> dict[str, Any] | None:
     return None
 
 
-def _extremes(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+def _extremes(frame: pd.DataFrame) -> list[tuple[str, Row]]:
     """Best and worst by score; among equals, by the lead over the opponent, then by id."""
-    rows = frame.to_dict("records")
+    rows = _rows(frame)
     rows.sort(key=lambda r: (r["score"], r["score"] - (r.get("opponent_score") or 0.0), str(r.get("id"))))
     named = [("best", rows[-1]), ("worst", rows[0])] if len(rows) > 1 else [("only", rows[0])]
     texts = ("prompt", "text", "opponent")

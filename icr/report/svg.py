@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
 INK, MUTED, RULE = "#1f2328", "#6e7781", "#d8dee4"  # replaced by the page's own colours when inline
 CHOSEN, REJECTED, ENGLISH = "#0072b2", "#d55e00", "#0072b2"
 # Okabe and Ito's colour-blind-safe palette, without black, blue (English) and its pale yellow.
 PALETTE = ["#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a8b2a", "#b07d48"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "p"]
-FONT = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10, "svg.hashsalt": "icr"}
+FONT: dict[RcKeyType, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "svg.hashsalt": "icr",
+}
 
 
 def colour(language: str, languages: list[str]) -> str:

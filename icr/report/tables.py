@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-    Summary = Mapping[str, Any]
+    from icr.rundir.results import RoundCounts, Summary
 
 NAMES = {"sft": "SFT", "dpo_en": "DPO-en", "kto_en": "KTO-en"}
 METRICS = {
@@ -22,6 +22,15 @@ METRICS = {
     "lc_win_rate": "Length-controlled win rate, %",
     "judge_score": "Judge score",
 }
+REWARDS = (
+    ("α", 4),
+    ("reward chosen", 2),
+    ("reward rejected", 2),
+    ("margin", 2),
+    ("tokens chosen", 1),
+    ("tokens rejected", 1),
+)
+"""Columns of the table of rewards, and their decimals."""
 
 
 @dataclass(slots=True)
@@ -49,49 +58,50 @@ def display_name(model: str) -> str:
     return NAMES.get(model, model)
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """A number with `digits` decimals, or a dash where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+def number(value: float, digits: int = 1) -> str:
+    """A number with `digits` decimals, or a dash for NaN, where nothing was measured."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
 
 
 def metric_grid(summary: Summary, metric: str) -> Grid | None:
     """Models × (mean, languages) for one of `METRICS`, the best of each column marked; `None` if no model has it."""
-    rows = {name: model[metric] for name, model in summary.get("models", {}).items() if model.get(metric)}
-    if not rows:
+    models = [model for model in summary.models if model.figures.get(metric)]
+    if not models:
         return None
-    keys = [k for k in ["mean", *summary.get("languages", [])] if any(k in values for values in rows.values())]
+    keys = [k for k in ["mean", *summary.languages] if any(k in model.figures[metric] for model in models)]
     digits = 1 if metric.endswith("win_rate") else 2
     grid = Grid(METRICS[metric], ["model", *keys])
-    errors = {name: summary["models"][name].get(f"{metric}_se") or {} for name in rows}
-    for name, values in rows.items():
-        cells = [number(values.get(key), digits) for key in keys]
-        if keys[0] == "mean" and (error := errors[name].get("mean")) is not None and math.isfinite(error):
+    for model in models:
+        cells = [number(model.figure(metric, key), digits) for key in keys]
+        if keys[0] == "mean" and math.isfinite(error := model.figure(f"{metric}_se")):
             cells[0] += f" ±{error:.{digits}f}"
-        grid.rows.append([display_name(name), *cells])
+        grid.rows.append([display_name(model.label), *cells])
     for column, key in enumerate(keys, start=1):
-        known = {row: v for row, values in enumerate(rows.values()) if number(v := values.get(key)) != "–"}
+        values = {row: model.figure(metric, key) for row, model in enumerate(models)}
+        known = {row: value for row, value in values.items() if math.isfinite(value)}
         if known:
             top = round(max(known.values()), digits)
             grid.best |= {(row, column) for row, value in known.items() if round(value, digits) == top}
     grid.note = "The mean is over the target languages, English apart." if len(keys) > 2 else ""
-    if any(errors.values()):
+    if any(model.figures.get(f"{metric}_se") for model in models):
         grid.note += " ± is one standard error over prompts."
     return grid
 
 
 def counts_grid(summary: Summary) -> Grid | None:
-    """Round and language by prompts = pairs + skipped (a column a reason), with totals; `None` without rounds."""
-    rounds = summary.get("rounds") or []
+    """Round and language by prompts = pairs + skipped (a column per reason), with totals; `None` without rounds."""
+    rounds = summary.rounds
     if not rounds:
         return None
-    reasons = list(dict.fromkeys(r for e in rounds for by in (e.get("skipped") or {}).values() for r in by))
-    lines, totals = [], set()
+    reasons = list(dict.fromkeys(reason for entry in rounds for by in entry.skipped.values() for reason in by))
+    lines: list[tuple[str, list[int]]] = []
+    totals: set[int] = set()
     for entry in rounds:
         first = len(lines)
-        for language in entry.get("prompts") or entry.get("pairs") or {}:
-            lines.append((f"round {entry['round']} · {language}", _count(entry, language, reasons)))
+        for language in entry.prompts or entry.pairs:
+            lines.append((f"round {entry.round} · {language}", _count(entry, language, reasons)))
         totals.add(len(lines))
-        lines.append((f"round {entry['round']} · total", _add(counts for _, counts in lines[first:])))
+        lines.append((f"round {entry.round} · total", _add(counts for _, counts in lines[first:])))
     if len(rounds) > 1:
         grand = _add(lines[row][1] for row in sorted(totals))
         totals.add(len(lines))
@@ -107,21 +117,21 @@ def counts_grid(summary: Summary) -> Grid | None:
     return grid
 
 
-def _count(entry: Mapping[str, Any], language: str, reasons: list[str]) -> list[int]:
-    """responses, prompts, pairs, one count a reason, and the prompts that none of these accounts for."""
-    responses, prompts, pairs = (int((entry.get(k) or {}).get(language, 0)) for k in ("responses", "prompts", "pairs"))
-    skipped = (entry.get("skipped") or {}).get(language) or {}
-    by_reason = [int(skipped.get(reason, 0)) for reason in reasons]
+def _count(entry: RoundCounts, language: str, reasons: list[str]) -> list[int]:
+    """responses, prompts, pairs, one count per reason, and the prompts that none of these accounts for."""
+    counts = [by_language.get(language, 0) for by_language in (entry.responses, entry.prompts, entry.pairs)]
+    responses, prompts, pairs = counts
+    by_reason = [entry.skipped.get(language, {}).get(reason, 0) for reason in reasons]
     # Some pairings make several pairs of a prompt.
     return [responses, prompts, pairs, *by_reason, max(0, prompts - pairs - sum(by_reason))]
 
 
-def _add(rows) -> list[int]:
+def _add(rows: Iterable[list[int]]) -> list[int]:
     return [sum(column) for column in zip(*rows, strict=True)]
 
 
 def _left_out(summary: Summary) -> str:
-    skipped = {l: by for l, by in (summary.get("skipped_prompts") or {}).items() if sum(by.values())}
+    skipped = {l: by for l, by in summary.skipped_prompts.items() if sum(by.values())}
     if not skipped:
         return "No prompt was left out before sampling."
     total = sum(sum(by.values()) for by in skipped.values())
@@ -131,22 +141,20 @@ def _left_out(summary: Summary) -> str:
 
 def rewards_grid(summary: Summary) -> Grid | None:
     """Round and language by mean reward and length of chosen and rejected, and α of length control; `None` without."""
-    columns = {
-        "α": ("alpha", 4),
-        "reward chosen": ("chosen_reward", 2),
-        "reward rejected": ("rejected_reward", 2),
-        "margin": ("", 2),
-        "tokens chosen": ("chosen_tokens", 1),
-        "tokens rejected": ("rejected_tokens", 1),
-    }
-    grid = Grid("Rewards and lengths of the pairs", ["round · language", *columns])
-    for entry in summary.get("rounds") or []:
-        for language in entry.get("pairs") or {}:
-            value = {key: (entry.get(key) or {}).get(language) for key, _ in columns.values() if key}
-            chosen, rejected = value["chosen_reward"], value["rejected_reward"]
-            value[""] = None if chosen is None or rejected is None else chosen - rejected
-            cells = [number(value[key], digits) for key, digits in columns.values()]
-            grid.rows.append([f"round {entry['round']} · {language}", *cells])
+    grid = Grid("Rewards and lengths of the pairs", ["round · language", *(name for name, _ in REWARDS)])
+    for entry in summary.rounds:
+        for language in entry.pairs:
+            chosen, rejected = (e.get(language, math.nan) for e in (entry.chosen_reward, entry.rejected_reward))
+            values = [
+                entry.alpha.get(language, math.nan),
+                chosen,
+                rejected,
+                chosen - rejected,
+                entry.chosen_tokens.get(language, math.nan),
+                entry.rejected_tokens.get(language, math.nan),
+            ]
+            cells = [number(value, digits) for value, (_, digits) in zip(values, REWARDS, strict=True)]
+            grid.rows.append([f"round {entry.round} · {language}", *cells])
     for column in range(len(grid.columns) - 1, 0, -1):
         if all(row[column] == "–" for row in grid.rows):
             for row in (grid.columns, *grid.rows):
@@ -174,7 +182,7 @@ def results_table(summary: Summary) -> Table | None:
 
 
 def counts_table(summary: Summary) -> Table | None:
-    """Prompts, responses, pairs and skipped prompts a round and language; `None` without rounds."""
+    """Prompts, responses, pairs and skipped prompts per round and language; `None` without rounds."""
     grid = counts_grid(summary)
     return to_rich(grid) if grid else None
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,6 @@ if TYPE_CHECKING:
     from icr.types import ScoredResponse
 
 UNITS = ("tokens", "characters", "bytes")
-
-
-def require_number(name: str, value: Any, otherwise: str = "") -> None:
-    """Raises ValueError, `name` first, unless `value` is a finite real number (a bool is not one)."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number{otherwise and ' '}{otherwise}, got {value!r}")
 
 
 def group_by_prompt(responses: Iterable[ScoredResponse]) -> dict[str, dict[str, list[ScoredResponse]]]:
@@ -103,7 +96,8 @@ def comparable(table: CandidateTable) -> np.ndarray:
     """Which prompts can give a pair at all: two usable responses or more, of unequal reward. Shape `[N]`, bool."""
     best = np.where(table.usable, table.rewards, -np.inf).max(axis=-1, initial=-np.inf)
     worst = np.where(table.usable, table.rewards, np.inf).min(axis=-1, initial=np.inf)
-    return best > worst
+    unequal: np.ndarray = best > worst
+    return unequal
 
 
 def best_and_worst(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icr.rewards.candidates import require_number
+from icr.checks import require_number
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,11 +40,9 @@ def implicit_reward(
         ValueError: where the shapes are not one shape `[T]`, `beta` is not a finite number above 0, or `token_clip` is
             not finite.
     """
-    require_number("beta", beta)
-    if beta <= 0:
-        raise ValueError(f"beta must be above 0, got {beta!r}")
+    require_number("beta", beta, above=0)
     if token_clip is not None:
-        require_number("token_clip", token_clip, "or None")
+        require_number("token_clip", token_clip, otherwise="or None")
     policy, reference = np.asarray(policy_token_logps, np.float64), np.asarray(reference_token_logps, np.float64)
     if policy.ndim != 1 or policy.shape != reference.shape:
         raise ValueError(

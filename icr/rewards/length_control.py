@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from icr.rewards.candidates import UNITS, CandidateTable, best_and_worst, comparable, require_number, tabulate
+from icr.checks import require_number, require_one_of
+from icr.rewards.candidates import UNITS, CandidateTable, best_and_worst, comparable, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,11 +51,9 @@ class LengthControlResult:
     pairs: np.ndarray
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as lists and numbers that JSON can hold; NaN becomes `None`."""
+        """The same as lists and numbers."""
         values = {name: getattr(self, name) for name in self.__slots__}
-        return {
-            name: _plain(value.tolist() if isinstance(value, np.ndarray) else value) for name, value in values.items()
-        }
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
 
 class LengthPenalty(Protocol):
@@ -180,7 +179,8 @@ def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None
     scores = table.rewards[:, None, :] - alphas[:, :, None] * table.lengths[:, None, :]
     chosen, rejected, pair = best_and_worst(scores, table.usable[:, None, :], upper_bound)
     lengths = [np.take_along_axis(table.lengths, index, axis=1) for index in (chosen, rejected)]
-    return np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
+    states: np.ndarray = np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
+    return states
 
 
 def _result(
@@ -210,13 +210,6 @@ def _result(
 
 
 def _check(unit: str, upper_bound: float | None) -> None:
-    if unit not in UNITS:
-        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+    require_one_of("unit", unit, UNITS)
     if upper_bound is not None:
-        require_number("upper_bound", upper_bound, "or None")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        require_number("upper_bound", upper_bound, otherwise="or None")

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from icr.rewards.candidates import best_and_worst, comparable, group_by_prompt, require_number, tabulate
+from icr.checks import require_integer, require_number
+from icr.rewards.candidates import best_and_worst, comparable, group_by_prompt, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,8 +111,7 @@ class RandomPair:
     drop_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise ValueError(f"seed must be an integer, got {self.seed!r}")
+        require_integer("seed", self.seed)
 
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """One entry: the pair, or why there is none."""
@@ -141,7 +141,7 @@ class Choices:
 
     Attributes:
         pairs: the pairs; languages, then prompts, in the order in which they first appeared.
-        skipped: `skipped[language][reason]` is a count; every language has an entry. For a strategy of one pair a
+        skipped: `skipped[language][reason]` is a count; every language has an entry. For a strategy of one pair per
             prompt, a language's pairs and skips add up to its prompts.
         length_control: each language's `α_len` and curve.
     """
@@ -221,6 +221,5 @@ def _same_text(candidates: Candidates, chosen_k: int, rejected_k: int) -> bool:
 def _check_margin(minimum_margin: float | None) -> None:
     if minimum_margin is None:
         return
-    require_number("minimum_margin", minimum_margin, "or None")
-    if minimum_margin < 0:
-        raise ValueError(f"minimum_margin must be at least 0, got {minimum_margin!r}")
+    require_number("minimum_margin", minimum_margin, otherwise="or None")
+    require_number("minimum_margin", minimum_margin, least=0)

@@ -21,6 +21,7 @@ from icr.rounds import pairs
 from icr.rounds.annotate import Annotator
 from icr.rounds.gates import Gate
 from icr.rundir import PairTable, ResponseTable, RunDirectory, Table
+from icr.rundir.layout import RoundStages, round_folder, round_stages
 from icr.sampling import Sampler
 from icr.types import PreferencePair, Prompt, Response, ScoredResponse
 
@@ -51,8 +52,13 @@ class RoundData:
 
     @property
     def name(self) -> str:
-        """Folder of the round in the run directory."""
-        return f"round_{self.round}"
+        """What the log calls the round."""
+        return round_folder(self.round)
+
+    @property
+    def stages(self) -> RoundStages:
+        """Names of the round's stages."""
+        return round_stages(self.round)
 
     @property
     def by_key(self) -> dict[tuple[str, str], Prompt]:
@@ -70,7 +76,7 @@ def sample(data: RoundData, sampler: Sampler, policy: LoadedModel) -> list[Respo
         at_a_time = sampler.prompts_per_part * distributed.size()
         table = ResponseTable(Response, data.by_key)
         try:
-            return data.store.rows_by_prompt(f"{data.name}/responses", table, data.prompts, at_a_time, make)
+            return data.store.rows_by_prompt(data.stages.responses, table, data.prompts, at_a_time, make)
         finally:
             sampler.release()
 
@@ -96,7 +102,7 @@ def reward(
 
         at_a_time = part * distributed.size()
         table = Table(ScoredResponse)
-        scored = data.store.rows_by_prompt(f"{data.name}/rewards", table, data.prompts, at_a_time, make)
+        scored = data.store.rows_by_prompt(data.stages.rewards, table, data.prompts, at_a_time, make)
     annotator.release()
     return scored
 
@@ -120,8 +126,8 @@ def choose(
     choices = choose_pairs(gated, pairing, length_control, round=data.round, texts=texts)
     choices = pairs.without_identical(choices, responses)
     curves = {language: result.as_dict() for language, result in choices.length_control.items()}
-    data.store.json(f"{data.name}/skipped", lambda: choices.skipped)
-    data.store.json(f"{data.name}/length_control", lambda: curves)
+    data.store.json(data.stages.skipped, lambda: choices.skipped)
+    data.store.json(data.stages.length_control, lambda: curves)
     reasons = _reasons(choices)
     if not choices.pairs:
         raise RunError(
@@ -134,7 +140,7 @@ def choose(
 
 def reference(
     store: RunDirectory,
-    name: str,
+    round: int,
     made: Sequence[PreferencePair],
     objective: Objective,
     policy: LoadedModel,
@@ -146,7 +152,7 @@ def reference(
     """The stage `pairs`: with the training reference's log-probs, where the objective asks for them.
 
     Args:
-        name: folder of the round.
+        round: number of the round.
         policy: the round's start.
         path: of the training reference; None where that is the policy as it stands.
         tokens_per_batch: token budget of a scoring pass.
@@ -158,7 +164,7 @@ def reference(
         rows = pairs.with_partners(made) if objective.needs_partner else made
         opened = residency.beside(loader, path, policy) if path else nullcontext(policy)
         total = len(rows) * (4 if objective.needs_partner else 2)
-        with opened as model, progress(total, f"{name} · reference") as update:
+        with opened as model, progress(total, f"{round_folder(round)} · reference") as update:
             known = pairs.with_reference_logps(
                 distributed.shard(rows),
                 model,
@@ -169,7 +175,7 @@ def reference(
             )
         return distributed.gather_to_rank0(known)
 
-    return store.rows(f"{name}/pairs", PairTable(PreferencePair), make)
+    return store.rows(round_stages(round).pairs, PairTable(PreferencePair), make)
 
 
 def _reasons(choices: Choices) -> str:

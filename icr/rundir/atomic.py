@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def replace(path: Path, write: Callable[[Path], None]) -> None:
+def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` make a temporary sibling of `path`, and move it there when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")

@@ -2,131 +2,151 @@
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import pandas as pd
-import pyarrow.parquet as pq
+import yaml
 
 from icr.errors import RunError
+from icr.rundir.files import read_frame, read_json
+from icr.rundir.layout import Layout, RoundLayout, check_format, round_stages
+from icr.rundir.results import Summary
+from icr.rundir.summary import count_rounds
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+TableName: TypeAlias = Literal["responses", "rewards", "pairs"]
 
 
-@dataclass(slots=True)
+class LengthCurve(TypedDict, total=False):
+    """One language's entry of `length_control.json`: `icr.rewards.length_control.LengthControlResult` as JSON."""
+
+    unit: str
+    upper_bound: float | None
+    alpha: float
+    bias_before: float | None
+    bias_after: float | None
+    starts: list[float]
+    chosen_length: list[float | None]
+    rejected_length: list[float | None]
+    pairs: list[int]
+
+
+@dataclass(frozen=True)
 class Run:
-    """A run directory as the report sees it.
+    """A run directory, as its readers see it: the page, the export, the dashboards.
 
     Attributes:
-        directory: where it lies.
-        summary: `summary.json`, completed by what the tables of unfinished rounds tell; its keys are
-            always there, `None` where nothing is known.
+        layout: where everything lies.
+        summary: `summary.json`, completed by what the tables of unfinished rounds tell.
         metrics: `metrics.csv`, numeric; empty if there is none.
         length_control: round → language → the curve of `length_control.json`, for rounds that have one.
-        rounds: numbers of the `round_<t>` folders, ascending.
+        rounds: numbers of the rounds that have a folder, ascending.
+        complete: names of the stages that the manifest calls complete.
         config: text of `config.yaml`, `""` without one.
-        finished: whether `summary.json` was there.
+        finished: whether there was a summary.
     """
 
-    directory: Path
-    summary: dict[str, Any]
+    layout: Layout
+    summary: Summary
     metrics: pd.DataFrame
-    length_control: dict[int, dict[str, dict[str, Any]]]
-    rounds: list[int] = field(default_factory=list)
-    config: str = ""
-    finished: bool = False
+    length_control: dict[int, dict[str, LengthCurve]]
+    rounds: list[int]
+    complete: frozenset[str]
+    config: str
+    finished: bool
 
-    def table(self, number: int, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
-        """`round_<number>/<name>.parquet`, cut down to those of `columns` that it has; `None` if it does not exist."""
-        return _parquet(self.directory / f"round_{number}" / f"{name}.parquet", columns)
+    @property
+    def directory(self) -> Path:
+        """Path of the run directory."""
+        return self.layout.path
+
+    @property
+    def trained(self) -> list[int]:
+        """Numbers of the rounds whose model is complete, ascending."""
+        # The folder is moved into place when it is whole; the manifest names it then, too.
+        named = [number for number in self.rounds if round_stages(number).model in self.complete]
+        return [number for number in named if self.round(number).model.is_dir()]
+
+    def round(self, number: int) -> RoundLayout:
+        """Where everything of a round lies."""
+        return self.layout.round(number)
+
+    def table(self, number: int, name: TableName, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
+        """A table of a round, cut down to those of `columns` that it has; `None` if it is not there (yet)."""
+        files = self.round(number)
+        tables = {"responses": files.responses, "rewards": files.rewards, "pairs": files.pairs}
+        return read_frame(tables[name], columns)
 
     def evaluation(self, model: str) -> pd.DataFrame | None:
-        """`evaluation/<model>.parquet`; `None` if it does not exist."""
-        return _parquet(self.directory / "evaluation" / f"{model}.parquet")
+        """The evaluated answers of one of the run's own models; `None` if there is no table."""
+        return read_frame(self.layout.evaluation(model))
+
+    def settings(self) -> dict[str, Any]:
+        """`config.yaml` as nested dictionaries, whose keys are those of `conf/`; empty without one.
+
+        Raises:
+            RunError: it is not YAML.
+        """
+        try:
+            return yaml.safe_load(self.config) or {}
+        except yaml.YAMLError as error:
+            raise RunError(f"{self.layout.config} is not YAML ({' '.join(str(error).split())}).") from error
 
 
 def open_run(directory: Path) -> Run:
     """Reads everything small of a run; the tables are read when asked for.
 
     Raises:
-        RunError: the folder does not exist or holds no run, or a file in it cannot be read.
+        RunError: the folder does not exist or holds no run, another version of icr made it, or a file in it cannot be
+            read.
     """
     if not directory.is_dir():
         raise RunError(f"{directory} is not a folder. Give the directory of a run, the one with manifest.json.")
-    rounds = sorted(int(m[1]) for path in directory.iterdir() if (m := re.fullmatch(r"round_(\d+)", path.name)))
-    names = ("summary.json", "manifest.json", "config.yaml", "metrics.csv")
-    if not rounds and not any((directory / name).is_file() for name in names):
-        raise RunError(f"{directory} holds no run: there is none of {', '.join(names)} in it, and no round_<t> folder.")
-    config = directory / "config.yaml"
-    run = Run(
-        directory=directory,
-        summary=_json(directory / "summary.json"),
-        metrics=_metrics(directory / "metrics.csv"),
-        length_control={t: c for t in rounds if (c := _json(directory / f"round_{t}" / "length_control.json"))},
+    layout = Layout(directory)
+    rounds = layout.rounds()
+    files = (layout.summary, layout.manifest, layout.config, layout.metrics)
+    if not rounds and not any(file.is_file() for file in files):
+        names = ", ".join(file.name for file in files)
+        raise RunError(f"{directory} holds no run: there is none of {names} in it, and no round_<t> folder.")
+    if layout.manifest.is_file():
+        manifest = read_json(layout.manifest)
+        check_format(layout.manifest, manifest)
+    else:
+        manifest = {}
+    controls = {number: read_json(layout.round(number).length_control) for number in rounds}
+    config = layout.config
+    return Run(
+        layout=layout,
+        summary=_completed(_summary(layout.summary), layout, rounds),
+        metrics=_metrics(layout.metrics),
+        length_control={number: curves for number, curves in controls.items() if curves},
         rounds=rounds,
+        complete=frozenset(manifest.get("stages", {})),
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
-        finished=(directory / "summary.json").is_file(),
+        finished=layout.summary.is_file(),
     )
-    _complete(run)
-    return run
 
 
-def _complete(run: Run) -> None:
-    """Adds the rounds that the summary does not (yet) count, from their tables, and the keys that are always there."""
-    summary = run.summary
-    counted = {entry.get("round") for entry in summary.get("rounds") or []}
-    found = [_count_round(run, t) for t in run.rounds if t not in counted]
-    rounds = [*(summary.get("rounds") or []), *(entry for entry in found if entry["prompts"])]
-    summary["rounds"] = sorted(rounds, key=lambda entry: entry["round"])
-    summary["models"] = summary.get("models") or {}
-    for key in ("stage", "seed", "version", "reward_pair", "versions", "seconds"):
-        summary.setdefault(key, None)
-    seen = [l for entry in summary["rounds"] for l in entry.get("prompts", {})]
-    seen += [l for model in summary["models"].values() for l in model.get("win_rate", {}) if l != "mean"]
-    summary["languages"] = list(dict.fromkeys([*(summary.get("languages") or []), *seen]))
-
-
-def _count_round(run: Run, number: int) -> dict[str, Any]:
-    """An entry of `summary["rounds"]` with the counts that the tables of an unfinished round give, by language."""
-    entry: dict[str, Any] = {"round": number, "prompts": {}, "responses": {}}
-    responses = run.table(number, "responses", ["id", "language"])
-    if responses is not None:
-        entry["responses"] = responses.groupby("language", sort=False).size().to_dict()
-        entry["prompts"] = responses.groupby("language", sort=False)["id"].nunique().to_dict()
-    columns = ["language", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"]
-    pairs = run.table(number, "pairs", columns)
-    if pairs is not None:
-        groups = pairs.groupby("language", sort=False)
-        entry["pairs"] = groups.size().to_dict()
-        entry |= {name: groups[name].mean().to_dict() for name in columns[1:] if name in pairs}
-    entry["alpha"] = {l: c["alpha"] for l, c in run.length_control.get(number, {}).items() if "alpha" in c}
-    return entry
-
-
-def _parquet(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
+def _summary(path: Path) -> Summary:
+    document = read_json(path)
     try:
-        present = pq.read_schema(path).names
-        return pq.read_table(path, columns=[c for c in columns or present if c in present]).to_pandas()
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read as Parquet ({error}). Delete it and run that stage again.") from error
+        return Summary.from_json(document) if document else Summary()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path} is not a summary as this version of icr writes it ({error!r}). Delete it, and the same icr.run "
+            f"command writes it anew."
+        ) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON ({error}). Delete it and run that stage again.") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
-    return content
+def _completed(summary: Summary, layout: Layout, rounds: Sequence[int]) -> Summary:
+    """The summary with the rounds that it does not (yet) count, and their languages."""
+    counted = {entry.round for entry in summary.rounds}
+    found = count_rounds(layout, [number for number in rounds if number not in counted])
+    entries = sorted([*summary.rounds, *found], key=lambda entry: entry.round)
+    seen = [language for entry in entries for language in entry.prompts]
+    return replace(summary, rounds=entries, languages=list(dict.fromkeys([*summary.languages, *seen])))
 
 
 def _metrics(path: Path) -> pd.DataFrame:

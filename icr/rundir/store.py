@@ -14,16 +14,15 @@ from typing import Any, Protocol, TypeVar
 from icr import distributed
 from icr.errors import RunError
 from icr.rundir import atomic
+from icr.rundir.files import without_nan
 from icr.rundir.fingerprint import Json
 from icr.rundir.key import Key, difference
+from icr.rundir.layout import FORMAT, Layout, check_format
 from icr.rundir.tables import Table
 from icr.types import Prompt
 
 Row = TypeVar("Row")
 T = TypeVar("T")
-
-FORMAT = 2
-"""Of the run directory. Format 1 had no keys of stages."""
 
 
 class Saveable(Protocol):
@@ -56,7 +55,7 @@ class RunDirectory:
     counts what `make` returns; `make` is called on all ranks, and the output is read by all.
 
     Attributes:
-        path: of the directory.
+        path, layout: of the directory.
         keys: key of every stage of the run.
     """
 
@@ -69,7 +68,7 @@ class RunDirectory:
         """
         self.path = Path(path)
         self.keys = keys
-        self._manifest_path = self.path / "manifest.json"
+        self.layout = Layout(self.path)
         self.manifest: dict[str, Any] = distributed.on_rank0(self._open_manifest)
         self._save_manifest()
 
@@ -85,9 +84,9 @@ class RunDirectory:
 
     def rows(self, stage: str, table: Table[Row], make: Callable[[], Sequence[Row]]) -> list[Row]:
         """The table `<stage>.parquet`: read if complete, else made and written."""
-        path = f"{stage}.parquet"
+        path = self.layout.table(stage)
         self._once(stage, path, make, table.write)
-        return table.read(self.path / path)
+        return table.read(path)
 
     def rows_by_prompt(
         self,
@@ -105,8 +104,10 @@ class RunDirectory:
             make: returns the rows of some prompts, on rank 0.
         """
 
+        folder = self.layout.parts(stage)
+
         def make_all() -> list[PromptRow]:
-            folder = self.work_folder(stage, f"{stage}.parts")
+            self.work_folder(stage, folder)
             rows = _read_parts(table, folder) if distributed.rank() == 0 else {}
             done = distributed.on_rank0(lambda: set(rows))
             left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in done]
@@ -121,13 +122,13 @@ class RunDirectory:
             return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
 
         found = self.rows(stage, table, make_all)
-        self.remove(f"{stage}.parts")
+        self.remove(folder)
         return found
 
     def json(self, stage: str, make: Callable[[], Any]) -> Any:
-        """The document `<stage>.json`: read if complete, else made and written."""
-        path = self.path / f"{stage}.json"
-        self._once(stage, f"{stage}.json", make, atomic.write_json)
+        """The document `<stage>.json`: read if complete, else made and written, with null for NaN."""
+        path = self.layout.document(stage)
+        self._once(stage, path, lambda: without_nan(make()), atomic.write_json)
         return json.loads(path.read_text(encoding="utf-8"))
 
     def folder(self, stage: str, make: Callable[[], Saveable | None]) -> Path:
@@ -139,11 +140,12 @@ class RunDirectory:
             temporary.mkdir()
             made.save(temporary)
 
-        self._once(stage, stage, make, write)
-        return self.path / stage
+        path = self.layout.folder(stage)
+        self._once(stage, path, make, write)
+        return path
 
-    def work_folder(self, stage: str, name: str, made_by: Mapping[str, Json] = MappingProxyType({})) -> Path:
-        """A folder for what a stage leaves while it is not complete, with the stage's key beside it.
+    def work_folder(self, stage: str, folder: Path, made_by: Mapping[str, Json] = MappingProxyType({})) -> None:
+        """Make `folder` for what a stage leaves while it is not complete, with the stage's key beside it.
 
         Args:
             made_by: settings that change no number, but without which this work cannot be gone on with.
@@ -154,49 +156,45 @@ class RunDirectory:
         mark = {"stage": stage, "key": self.keys[stage].as_json(), "made_by": dict(made_by)}
 
         def make() -> None:
-            folder = self.path / name
-            if (begun := _json(folder / "key.json")) and (lines := difference(begun["made_by"], dict(made_by))):
+            if (begun := _json(self.layout.begun(folder))) and (lines := difference(begun["made_by"], dict(made_by))):
                 raise RunError(
                     f"{self.path / stage} was begun otherwise ({', '.join(lines)}), and only goes on as it was begun. "
                     f"Put that back, or remove {folder} to begin the stage anew."
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            atomic.replace(folder / "key.json", lambda temporary: atomic.write_json(temporary, mark))
+            atomic.replace(self.layout.begun(folder), lambda temporary: atomic.write_json(temporary, mark))
 
         distributed.on_rank0(make)
-        return self.path / name
 
-    def remove(self, path: str) -> None:
-        """Remove a file or folder that is needed no more, if it is there."""
+    def remove(self, folder: Path) -> None:
+        """Remove a work folder that is needed no more, if it is there."""
         if distributed.rank() == 0:
-            shutil.rmtree(self.path / path, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            self.layout.begun(folder).unlink(missing_ok=True)
 
-    def _once(self, stage: str, output: str, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
+    def _once(self, stage: str, output: Path, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         if self.complete(stage):
             return
         started = time.perf_counter()
         made = make()
 
         def record() -> dict[str, Any]:
-            atomic.replace(self.path / output, lambda temporary: write(temporary, made))
+            atomic.replace(output, lambda temporary: write(temporary, made))
             seconds = round(time.perf_counter() - started, 3)
             finished = datetime.now(UTC).isoformat(timespec="seconds")
-            return {"output": output, "key": self.keys[stage].as_json(), "seconds": seconds, "finished": finished}
+            where = str(output.relative_to(self.path))
+            return {"output": where, "key": self.keys[stage].as_json(), "seconds": seconds, "finished": finished}
 
         self.manifest["stages"][stage] = distributed.on_rank0(record)
         self._save_manifest()
 
     def _open_manifest(self) -> dict[str, Any]:
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (manifest := _json(self._manifest_path)):
+        if not (manifest := _json(self.layout.manifest)):
             return {"format": FORMAT, "stages": {}}
-        if manifest.get("format") != FORMAT:
-            raise RunError(
-                f"{self.path} holds a run of an earlier version of icr, which this one does not go on with: give "
-                f"another run.dir."
-            )
+        check_format(self.layout.manifest, manifest)
         begun = {stage: entry["key"] for stage, entry in manifest["stages"].items()}
-        for mark in (_json(file) for file in self.path.glob("*/*/key.json")):
+        for mark in map(_json, self.layout.all_begun()):
             begun.setdefault(mark["stage"], mark["key"])
         lines = [
             f"{stage}: {line}"
@@ -210,7 +208,7 @@ class RunDirectory:
 
     def _save_manifest(self) -> None:
         if distributed.rank() == 0:
-            atomic.replace(self._manifest_path, lambda temporary: atomic.write_json(temporary, self.manifest))
+            atomic.replace(self.layout.manifest, lambda temporary: atomic.write_json(temporary, self.manifest))
 
 
 def _refusal(path: Path, lines: Sequence[str]) -> str:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from icr.types import PreferencePair, Prompt, Response
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """A Parquet file with one record a `row_type`."""
+    """A Parquet file with one record per `row_type`, a dataclass."""
 
     row_type: type[Row]
 
@@ -29,12 +32,12 @@ class Table(Generic[Row]):
         """Rows in order."""
         if not pq.read_metadata(path).num_rows:
             return []  # a table that was written without rows has no columns either
-        names = [field.name for field in fields(self.row_type)]
+        names = [field.name for field in fields(cast("type[DataclassInstance]", self.row_type))]
         return [self.row(record) for record in pq.read_table(path, columns=names).to_pylist()]
 
     def record(self, row: Row) -> dict[str, Any]:
         """What is stored of a row."""
-        return asdict(row)
+        return asdict(cast("DataclassInstance", row))
 
     def row(self, record: dict[str, Any]) -> Row:
         """The row of what was stored."""

@@ -1,4 +1,4 @@
-"""Sampling from a causal model: one prefill a prompt, K rows, one uniform number a token.
+"""Sampling from a causal model: one prefill per prompt, K rows, one uniform number per token.
 
 Drawing by the inverse of the cumulative distribution makes a row's tokens a function of the model, the prompt and the
 row's own numbers: they do not depend on what else is in the batch, on its order, or on where a cut run resumed.
@@ -29,7 +29,7 @@ def decode(
     Args:
         model: in evaluation mode.
         prompts: token ids.
-        uniforms: numbers in [0, 1), one a token. Shape `[P, K, max_new_tokens]`.
+        uniforms: numbers in [0, 1), one per token. Shape `[P, K, max_new_tokens]`.
         stop_ids: a response ends with the first of these, which it includes.
         temperature: divides the logits; 0 takes the most likely token.
         top_p, top_k: nucleus and top-k truncation, after the temperature.
@@ -94,7 +94,9 @@ def draw(
     return (place if order is None else order.gather(1, place)).squeeze(1)
 
 
-def _forward(model, ids, mask, positions, cache) -> torch.Tensor:
+def _forward(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
     output = model(
         input_ids=ids,
         attention_mask=mask,
@@ -103,7 +105,8 @@ def _forward(model, ids, mask, positions, cache) -> torch.Tensor:
         use_cache=True,
         logits_to_keep=1,
     )
-    return output.logits[:, -1].float()
+    logits: torch.Tensor = output.logits[:, -1].float()
+    return logits
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

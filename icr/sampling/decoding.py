@@ -5,31 +5,51 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
+from icr.checks import require_counts, require_number
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response
 
 OnBatch = Callable[[int], object]
 
 
-class Sampler(Protocol):
-    """Samples responses from a policy. Config group `sampling`."""
+Seed = tuple[object, ...]
+"""Printable parts that set one use of a sampler apart, such as `(run seed, round)`."""
 
-    n: int
-    max_new_tokens: int
-    prompts_per_part: int
+
+class Sampler(Protocol):
+    """Samples responses from a policy. Config group `sampling`.
+
+    Attributes:
+        n: responses per prompt, `K`.
+        max_new_tokens: tokens of a response at most.
+        prompts_per_part: prompts sampled between two saves.
+        tokens_per_batch: cached tokens at a time, where it samples in this process, with the policy as it is in memory;
+            None where an engine beside it does.
+    """
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def max_new_tokens(self) -> int: ...
+
+    @property
+    def prompts_per_part(self) -> int: ...
+
+    @property
+    def tokens_per_batch(self) -> int | None: ...
 
     def require(self) -> None:
         """Refuse a machine that lacks what this sampler needs, before a model is loaded."""
 
     def sample(
-        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: tuple, on_batch: OnBatch = lambda done: None
+        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: Seed, on_batch: OnBatch = lambda done: None
     ) -> list[Response]:
         """Responses to each prompt, `K` after `K`, in the order given.
 
         Args:
-            seed: anything printable that sets this use apart, such as `(run seed, round)`.
             on_batch: called with the number of prompts finished since the last call (for progress bars).
         """
 
@@ -42,7 +62,7 @@ class Decoding:
     """How tokens are drawn. What the samplers of config group `sampling` have in common."""
 
     n: int = 10
-    """Responses a prompt, K."""
+    """Responses per prompt, K."""
     temperature: float = 0.9
     """Divides the logits; 0 is greedy."""
     top_p: float = 1.0
@@ -52,31 +72,18 @@ class Decoding:
     max_new_tokens: int = 2400
     """A response cut here has no end-of-turn token and the finish reason `length`."""
 
-    prompts_per_part: ClassVar[int] = 64
-    """Prompts sampled between two saves."""
-
     def __post_init__(self) -> None:
-        require_positive(self, "n", "max_new_tokens")
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1 or null, got {self.top_k}")
+        require_counts(self, "n", "max_new_tokens")
+        require_number("temperature", self.temperature, least=0)
+        require_number("top_p", self.top_p, above=0, most=1)
+        if self.top_k is not None:
+            require_number("top_k", self.top_k, least=1, otherwise="or null")
 
     def require(self) -> None:
-        """Nothing is needed."""
+        """Do nothing: any machine will do."""
 
     def release(self) -> None:
-        """Nothing was started."""
-
-
-def require_positive(settings: object, *names: str) -> None:
-    """Refuse settings that are not whole numbers of at least 1."""
-    for name in names:
-        value = getattr(settings, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+        """Do nothing: nothing was started."""
 
 
 def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:
@@ -85,6 +92,6 @@ def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int,
     return Response(prompt.id, prompt.language, k, prompt_ids, ids, policy.renderer.text(ids), reason)
 
 
-def digest(key: tuple) -> bytes:
+def digest(key: Seed) -> bytes:
     """32 bytes that a key of printable parts alone decides: where random numbers come from."""
     return hashlib.sha256("\x1f".join(map(str, key)).encode()).digest()

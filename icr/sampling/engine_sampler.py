@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
-import torch
-
+from icr.checks import require_counts, require_number
 from icr.errors import RunError
+from icr.models.dtypes import torch_dtype
 from icr.models.loading import LoadedModel
-from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
+from icr.sampling.decoding import Decoding, OnBatch, Seed, digest, response
 from icr.sampling.probe import Probe
 from icr.types import Prompt, Response
 
@@ -22,7 +22,7 @@ class Request:
     """One prompt to an engine: token ids, and sampling parameters by the names that vLLM has for them."""
 
     prompt_ids: list[int]
-    params: dict[str, Any]
+    params: dict[str, float | list[int]]
 
 
 Answer = list[tuple[list[int], str]]
@@ -56,21 +56,23 @@ class EngineSampler(Decoding):
     are almost equally likely, on what the engine computes beside it.
     """
 
+    tokens_per_batch: ClassVar[None] = None
+
     dtype: str | None = None
     """What the engine computes in, such as `bfloat16`; None is the dtype of the policy's weights."""
-    tolerance: float | None = None
-    """Mean difference of prompt log-probs, in nats a token, up to which an engine is taken to hold the policy's
+    tolerance: float | None = field(default=None, compare=False)
+    """Mean difference of prompt log-probs, in nats per token, up to which an engine is taken to hold the policy's
     weights; None takes 0.001 where all is in float32, else 0.05."""
-    prompts_per_part: int = 256
+    prompts_per_part: int = field(default=256, compare=False)
     """Prompts sampled between two saves: enough to keep an engine busy."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "prompts_per_part")
-        if self.dtype is not None and not isinstance(getattr(torch, self.dtype, None), torch.dtype):
-            raise ValueError(f"dtype must be a torch dtype such as bfloat16, or null, got {self.dtype!r}")
-        if self.tolerance is not None and not self.tolerance > 0:
-            raise ValueError(f"tolerance must be above 0 or null, got {self.tolerance}")
+        require_counts(self, "prompts_per_part")
+        if self.dtype is not None:
+            torch_dtype(self.dtype, "bfloat16, or null")
+        if self.tolerance is not None:
+            require_number("tolerance", self.tolerance, above=0, otherwise="or null")
 
     def dtype_of(self, policy: LoadedModel) -> str:
         """Name of the dtype that the engine computes in."""
@@ -81,7 +83,7 @@ class EngineSampler(Decoding):
         """An engine that holds the policy's weights, by its answer to `probe`; ended on leaving."""
 
     def sample(
-        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: tuple, on_batch: OnBatch = lambda done: None
+        self, policy: LoadedModel, prompts: Sequence[Prompt], seed: Seed, on_batch: OnBatch = lambda done: None
     ) -> list[Response]:
         """Responses to each prompt, `K` after `K`, in the order given. The engine stays until `release`.
 
@@ -121,10 +123,10 @@ class EngineSampler(Decoding):
             self.__dict__["_held"] = held
         return held.engine
 
-    def _request(self, policy: LoadedModel, prompt_ids: list[int], key: tuple) -> Request:
+    def _request(self, policy: LoadedModel, prompt_ids: list[int], key: Seed) -> Request:
         # vLLM draws response k with seed + k. Greedy responses are equal, and it refuses to make more than one.
         greedy = self.temperature == 0
-        params = {
+        params: dict[str, float | list[int]] = {
             "n": 1 if greedy else self.n,
             "seed": int.from_bytes(digest(key)[:6], "little"),
             "temperature": self.temperature,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from icr.models.loading import LoadedModel
 from icr.sampling.transformers_sampler import TransformersSampler
@@ -14,8 +15,10 @@ from icr.types import Prompt, Response
 class PolicyTranslator:
     """Asks the round's policy for a translation, greedily by default."""
 
+    samples: ClassVar[bool] = True
+
     sampler: TransformersSampler
-    """How translations are decoded; one a response, whatever its `n`."""
+    """How translations are decoded; one per response, whatever its `n`."""
     template: str
     """The request; has `{language}` and `{text}`."""
     language_names: Mapping[str, str]

@@ -23,7 +23,7 @@ class Probe:
         path: the policy's folder or hub name.
         prompts: token ids.
         expected: log-prob of each token but the first of each prompt, float32, nats.
-        tolerance: mean absolute difference a token that is allowed, in nats.
+        tolerance: mean absolute difference per token that is allowed, in nats.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Probe:
         if not difference <= self.tolerance:
             raise RunError(
                 f"{where} does not hold the weights of {self.path}: its log-probs of {sum(map(len, got))} prompt "
-                f"tokens differ from the policy's by {difference:.2g} nats a token on average, where "
+                f"tokens differ from the policy's by {difference:.2g} nats per token on average, where "
                 f"sampling.tolerance={self.tolerance:g} is allowed. Let it compute in the policy's dtype, or "
                 f"name its own with sampling.dtype; for 4-bit weights give it bitsandbytes' quantisation; raise the "
                 f"tolerance only if you know why they differ."

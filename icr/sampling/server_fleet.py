@@ -10,17 +10,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import httpx
 
-from icr.errors import RunError
+from icr.errors import RunError, one_line
 from icr.sampling.engine_sampler import Answer, Request
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a server is asked again; they double from the one to the other."""
+
+
+Waiting: TypeAlias = "queue.SimpleQueue[tuple[int, Request]]"
+Finished: TypeAlias = "queue.SimpleQueue[tuple[int, Answer | Exception]]"
 
 
 class Unavailable(Exception):
@@ -54,7 +58,7 @@ class Server:
     problem: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
         """One exchange. Answers below 500 are returned as they are, but for those that mean "later".
 
         Raises:
@@ -115,18 +119,18 @@ class ServerFleet:
         """
         for server in self.servers:
             server.verified = False
-        waiting: queue.SimpleQueue = queue.SimpleQueue()
-        finished: queue.SimpleQueue = queue.SimpleQueue()
+        waiting: Waiting = queue.SimpleQueue()
+        finished: Finished = queue.SimpleQueue()
         for item in enumerate(requests):
             waiting.put(item)
         for _ in range(min(len(requests), self.concurrency * len(self.servers))):
             # Daemons: a run that is stopped does not wait for answers that nobody wants any more.
             threading.Thread(target=self._work, args=(waiting, finished), daemon=True).start()
         for _ in requests:
-            index, answer, error = finished.get()
-            if error:
-                raise error
-            yield index, answer
+            index, outcome = finished.get()
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield index, outcome
 
     def close(self) -> None:
         """Take adapters away and close connections; requests under way fail."""
@@ -139,16 +143,16 @@ class ServerFleet:
                     self.weights.forget(server)
             server.client.close()
 
-    def _work(self, waiting: queue.SimpleQueue, finished: queue.SimpleQueue) -> None:
+    def _work(self, waiting: Waiting, finished: Finished) -> None:
         while not self.closed:
             try:
                 index, request = waiting.get_nowait()
             except queue.Empty:
                 return
             try:
-                finished.put((index, self._answer(request), None))
+                finished.put((index, self._answer(request)))
             except Exception as error:
-                finished.put((index, None, error))
+                finished.put((index, error))
 
     def _answer(self, request: Request) -> Answer:
         while True:
@@ -243,4 +247,4 @@ def said(reply: httpx.Response) -> str:
         text = text.get("message", text) if isinstance(text, dict) else text
     except ValueError:
         text = reply.text
-    return " ".join(str(text).split())[:300]
+    return one_line(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from icr.errors import RunError
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 from icr.sampling.adapter_files import folder_of, name_of
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, Unavailable, said
@@ -57,7 +57,7 @@ class ServerWeights:
             )
         return {card["id"]: card for card in reply.json()["data"]}
 
-    def _base(self, server: Server, cards: Mapping[str, dict]) -> str:
+    def _base(self, server: Server, cards: Mapping[str, Mapping[str, Any]]) -> str:
         if self.name and self.name not in cards:
             raise RunError(
                 f"The vLLM server {server.url} does not serve sampling.model={self.name}, but {', '.join(cards)}."
@@ -89,7 +89,7 @@ class ServerWeights:
                 f"you trust), train adapters (adapter=lora), or use sampling=vllm."
             )
 
-    def _load_adapter(self, server: Server, cards: Mapping[str, dict]) -> str:
+    def _load_adapter(self, server: Server, cards: Mapping[str, Mapping[str, Any]]) -> str:
         """Have the server read the policy's adapter, under a name that its content decides."""
         folder = folder_of(self.probe.path)
         name = name_of(folder)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from icr.checks import require_counts
 from icr.models.loading import LoadedModel
 from icr.sampling.decode import decode
-from icr.sampling.decoding import Decoding, OnBatch, digest, require_positive, response
+from icr.sampling.decoding import Decoding, OnBatch, Seed, digest, response
 from icr.types import Prompt, Response
 
 log = logging.getLogger(__name__)
@@ -19,20 +21,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TransformersSampler(Decoding):
-    """`K` seeded responses a prompt from a transformers model. Config group `sampling`."""
+    """`K` seeded responses per prompt from a transformers model. Config group `sampling`."""
+
+    prompts_per_part: ClassVar[int] = 64
 
     tokens_per_batch: int = field(default=65536, compare=False)
     """Cached tokens at a time: rows times (prompt + max_new_tokens). Halved, and said so, when memory runs out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "tokens_per_batch")
+        require_counts(self, "tokens_per_batch")
 
     def sample(
         self,
         policy: LoadedModel,
         prompts: Sequence[Prompt],
-        seed: tuple,
+        seed: Seed,
         on_batch: OnBatch = lambda done: None,
     ) -> list[Response]:
         """Responses to each prompt, `K` after `K`, in the order given.
@@ -40,7 +44,6 @@ class TransformersSampler(Decoding):
         A response depends on the weights, its prompt, the settings and `(seed, language, id, k)` alone.
 
         Args:
-            seed: anything printable that sets this use apart, such as `(run seed, round)`.
             on_batch: called with the number of prompts that each batch has finished (for progress bars).
         """
         prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
@@ -73,7 +76,9 @@ class TransformersSampler(Decoding):
             for k, ids in enumerate(sampled[i])
         ]
 
-    def _decode(self, policy: LoadedModel, ids: list[list[int]], prompts: list[Prompt], seed: tuple):
+    def _decode(
+        self, policy: LoadedModel, ids: list[list[int]], prompts: list[Prompt], seed: Seed
+    ) -> list[list[list[int]]]:
         uniforms = np.stack(
             [[_uniforms((*seed, p.language, p.id, k), self.max_new_tokens) for k in range(self.n)] for p in prompts]
         )
@@ -88,5 +93,5 @@ class TransformersSampler(Decoding):
         )
 
 
-def _uniforms(key: tuple, count: int) -> np.ndarray:
+def _uniforms(key: Seed, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest(key)[:16], "little"))).random(count)

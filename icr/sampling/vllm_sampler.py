@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import torch
 
 from icr import distributed
+from icr.checks import require_counts
 from icr.errors import ConfigError
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 from icr.models.loading import LoadedModel
 from icr.models.memory import offloaded
 from icr.sampling.adapter_files import folder_of, rank_of
-from icr.sampling.decoding import require_positive
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.probe import Probe
 from icr.sampling.worker_pool import WORKER, WorkerPool
@@ -44,14 +44,14 @@ class VLLMSampler(EngineSampler):
     """Devices that one copy of the model is cut over."""
     data_parallel_size: int = field(default=1, compare=False)
     """Copies of the model, each on devices of its own; prompts are dealt out to them."""
-    engine: dict = field(default_factory=dict)
+    engine: dict[str, object] = field(default_factory=dict)
     """More of vLLM's engine arguments, such as `{"gpu_memory_utilization": 0.8}`."""
-    env: dict = field(default_factory=dict, compare=False)
+    env: dict[str, object] = field(default_factory=dict, compare=False)
     """Environment variables of vLLM's processes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "tensor_parallel_size", "data_parallel_size")
+        require_counts(self, "tensor_parallel_size", "data_parallel_size")
         if taken := [name for name in self.engine if name in OURS]:
             raise ValueError(f"engine.{taken[0]} is not for setting: it follows from the run and from other settings")
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from icr.checks import require_counts, require_number
 from icr.models.loading import LoadedModel
-from icr.sampling.decoding import require_positive
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, ServerFleet
@@ -36,9 +36,8 @@ class VLLMServerSampler(EngineSampler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "concurrency", "retries")
-        if not self.timeout > 0:
-            raise ValueError(f"timeout must be above 0, got {self.timeout}")
+        require_counts(self, "concurrency", "retries")
+        require_number("timeout", self.timeout, above=0)
         if not self.urls:
             raise ValueError("urls is empty: give sampling.urls=[http://host:8000], one for each server")
         for url in self.urls:

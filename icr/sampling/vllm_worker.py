@@ -8,6 +8,8 @@ prompt, as soon as all its responses have ended, `{"id", "responses": [[token id
 The end of standard input ends the engine and its processes, whatever they are at: a parent that was killed leaves none.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import queue
@@ -15,6 +17,10 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from typing import Any
+
+Requests = queue.SimpleQueue[dict[str, Any] | None]
 
 GRACE = 30.0
 """Seconds that the engine has to end by itself."""
@@ -28,7 +34,7 @@ def main() -> int:
     ]
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    requests: queue.SimpleQueue = queue.SimpleQueue()
+    requests: Requests = queue.SimpleQueue()
     threading.Thread(target=read, args=(requests,), daemon=True).start()
     try:
         if (settings := requests.get()) is not None:
@@ -40,7 +46,7 @@ def main() -> int:
     return 0
 
 
-def read(requests: queue.SimpleQueue) -> None:
+def read(requests: Requests) -> None:
     """Queue the lines of standard input, then None; and see to it that the process ends soon after."""
     for line in sys.stdin:
         requests.put(json.loads(line))
@@ -51,7 +57,7 @@ def read(requests: queue.SimpleQueue) -> None:
     os._exit(1)
 
 
-def serve(settings: dict, requests: queue.SimpleQueue, send) -> None:
+def serve(settings: dict[str, Any], requests: Requests, send: Callable[[dict[str, Any]], None]) -> None:
     """Load the engine, then answer requests in the order in which they are finished."""
     import vllm
     from vllm import EngineArgs, LLMEngine, SamplingParams
@@ -74,7 +80,7 @@ def serve(settings: dict, requests: queue.SimpleQueue, send) -> None:
                 send({"id": output.request_id, "responses": responses, "prompt_logps": prompt_logps(output)})
 
 
-def prompt_logps(output) -> "list[float] | None":
+def prompt_logps(output: Any) -> list[float] | None:
     """Log-prob of each prompt token but the first, where they were asked for."""
     if output.prompt_logprobs is None:
         return None

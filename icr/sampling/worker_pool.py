@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 from icr.errors import RunError
 from icr.sampling.engine_sampler import Answer, Request
@@ -23,6 +23,9 @@ PATIENCE = 45.0
 """Seconds that a worker has to end by itself."""
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK")
 """What launchers tell the processes of a distributed training about themselves, which is not about a worker."""
+
+Messages: TypeAlias = "queue.SimpleQueue[tuple[Worker, dict[str, Any] | None]]"
+"""What workers say, each of them `None` in the end."""
 
 
 class WorkerPool:
@@ -47,7 +50,7 @@ class WorkerPool:
         Raises:
             RunError: one does not start, or holds other weights.
         """
-        self.messages: queue.SimpleQueue = queue.SimpleQueue()
+        self.messages: Messages = queue.SimpleQueue()
         self.workers: list[Worker] = []
         try:
             for environment in environments:
@@ -95,14 +98,14 @@ class WorkerPool:
     def _next(self) -> tuple[Worker, dict[str, Any]]:
         worker, message = self.messages.get()
         if message is None or "error" in message:
-            raise RunError(worker.obituary(message))
+            raise RunError(worker.failure_message(message))
         return worker, message
 
 
 class Worker:
     """One process, its pipes and its log."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], messages: queue.SimpleQueue):
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], messages: Messages):
         descriptor, log = tempfile.mkstemp(prefix="icr-vllm-", suffix=".log")
         self.log, self.failed = Path(log), False
         inherited = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
@@ -118,18 +121,19 @@ class Worker:
                 # A group of its own: Ctrl-C reaches this process alone, and the engine's processes end with it.
                 start_new_session=True,
             )
+        self.input, self.output = _pipes(self.process)
         threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Write one line; that the worker is gone is heard from its output."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.flush()
+            self.input.write(json.dumps(message) + "\n")
+            self.input.flush()
 
     def hang_up(self) -> None:
         """Close the worker's input, at which it ends."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self.input.close()
 
     def end(self) -> None:
         """Wait until it has ended, or make it."""
@@ -140,7 +144,7 @@ class Worker:
         if not self.failed:
             self.log.unlink(missing_ok=True)
 
-    def obituary(self, last: dict[str, Any] | None) -> str:
+    def failure_message(self, last: dict[str, Any] | None) -> str:
         """One paragraph about why it failed."""
         self.failed = True
         if last:
@@ -161,7 +165,13 @@ class Worker:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def _listen(self, messages: queue.SimpleQueue) -> None:
-        for line in self.process.stdout:
+    def _listen(self, messages: Messages) -> None:
+        for line in self.output:
             messages.put((self, json.loads(line)))
         messages.put((self, None))
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process was started without pipes")
+    return process.stdin, process.stdout

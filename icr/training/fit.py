@@ -24,7 +24,9 @@ from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rundir import RunDirectory
+from icr.rundir.layout import round_folder, round_stages
 from icr.training.likelihood_displacement import LikelihoodDisplacement
+from icr.training.progress_lines import TrainingProgressLines
 from icr.training.regenerate_pairs import PairCallback
 from icr.training.strategies import Strategy
 
@@ -72,34 +74,34 @@ class Training:
     def run(
         self,
         store: RunDirectory,
-        name: str,
+        round: int,
         load: Callable[[], LoadedModel],
         pairs: Callable[[LoadedModel], PairCallback],
         loggers: Sequence[Logger],
     ) -> Path:
-        """Train, unless it is done, and return the folder `<name>/model`.
+        """Train, unless it is done, and return the folder of the round's model.
 
         A training that was cut short goes on from its last checkpoint, with the optimiser and the batch that it had.
 
         Args:
-            name: folder of the training in the run directory, such as `round_0`.
+            round: number of the round.
             load: loads the model to start from.
             pairs: makes the callback that provides the pairs.
             loggers: Lightning loggers.
         """
-        folder = store.folder(f"{name}/model", lambda: self._fit(store, name, load, pairs, loggers))
-        store.remove(f"{name}/checkpoints")
+        folder = store.folder(round_stages(round).model, lambda: self._fit(store, round, load, pairs, loggers))
+        store.remove(store.layout.round(round).checkpoints)
         return folder
 
     def _fit(
         self,
         store: RunDirectory,
-        name: str,
+        round: int,
         load: Callable[[], LoadedModel],
         pairs: Callable[[LoadedModel], PairCallback],
         loggers: Sequence[Logger],
     ) -> LoadedModel:
-        settings = self.settings
+        settings, name = self.settings, round_folder(round)
         start = load()
         _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
         if settings.gradient_checkpointing:
@@ -115,12 +117,13 @@ class Training:
         )
         # A folder that all ranks have written is not read by a single process, nor the other way round.
         sharded = self.strategy.shards and distributed.size() > 1
-        checkpoints = store.work_folder(f"{name}/model", f"{name}/checkpoints", {"sharded checkpoints": sharded})
-        callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(checkpoints)]
+        checkpoints = store.layout.round(round).checkpoints
+        store.work_folder(round_stages(round).model, checkpoints, {"sharded checkpoints": sharded})
+        callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(name, checkpoints)]
         trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:
             last = distributed.on_rank0(lambda: _last_checkpoint(checkpoints))
-            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=False)
+            trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=True)
         except SystemExit:
             # What Lightning makes of Ctrl-C.
             if trainer.interrupted:
@@ -152,7 +155,7 @@ class Training:
             num_sanity_val_steps=0,
         )
 
-    def _callbacks(self, checkpoints: Path) -> list[Callback]:
+    def _callbacks(self, name: str, checkpoints: Path) -> list[Callback]:
         callbacks: list[Callback] = [
             ModelCheckpoint(
                 checkpoints,
@@ -164,6 +167,8 @@ class Training:
         ]
         if self._shows_progress:
             callbacks.append(TQDMProgressBar(leave=False))
+        elif not sys.stderr.isatty():
+            callbacks.append(TrainingProgressLines(name))
         return callbacks
 
     @property

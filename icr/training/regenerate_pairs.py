@@ -16,6 +16,7 @@ from icr.rounds import pairs, regenerate
 from icr.rounds.annotate import Annotator
 from icr.rounds.gates import Gate
 from icr.rundir import RunDirectory
+from icr.rundir.layout import round_folder, round_stages
 from icr.sampling import Sampler
 from icr.types import PreferencePair, Prompt
 
@@ -57,7 +58,7 @@ class PairCallback(Callback, ABC):
         objective = pl_module.objective
         made = regenerate.reference(
             self.store,
-            self.name,
+            self.round,
             self.make_pairs(),
             objective,
             self.policy,
@@ -69,8 +70,8 @@ class PairCallback(Callback, ABC):
 
     @property
     def name(self) -> str:
-        """Folder of the round in the run directory."""
-        return f"round_{self.round}"
+        """What the log calls the round."""
+        return round_folder(self.round)
 
     @abstractmethod
     def make_pairs(self) -> Sequence[PreferencePair]:
@@ -127,7 +128,7 @@ class GivenPairs(PairCallback):
         """
         given = self.make(self.policy.renderer)
         kept, skipped = pairs.within_context(given, self.context)
-        self.store.json(f"{self.name}/skipped", lambda: skipped)
+        self.store.json(round_stages(self.round).skipped, lambda: skipped)
         if not kept:
             raise RunError(f"{self.name}: none of {len(given)} given examples fits a context of {self.context} tokens.")
         log.info("%s: %d examples, %d longer than the context", self.name, len(kept), len(given) - len(kept))

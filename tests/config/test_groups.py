@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from icr import config
+from icr.config.help import groups, settings
 from icr.config.messages import options
 
 CONF = config.conf_dir()
@@ -46,6 +47,21 @@ def test_every_file_says_what_it_is_for(path):
     assert first.startswith("# ")
     assert len(second if first.startswith("# @package") else first) > 10
     assert yaml.safe_load(path.read_text(encoding="utf-8")) is not None
+
+
+def test_what_options_are_built_on_is_no_option_and_its_comments_are_theirs(compose):
+    assert options(CONF, "sampling") == ["pocket", "transformers", "vllm", "vllm_server"]
+    assert options(CONF, "optim") == ["adamw", "adamw8bit", "paged_adamw8bit", "pocket"]
+    assert "_decoding" not in groups(CONF)
+    values = {"sampling.temperature": 0.9, "sampling.dtype": None, "sampling.urls": "???", "optim.lr": 5e-7}
+    shown = settings(CONF, values, {"sampling": "vllm_server", "optim": "pocket"}).splitlines()
+    for key, comment in {
+        "temperature": "0 is greedy",  # two files below
+        "dtype": "what vLLM computes in",
+        "urls": "addresses of the servers",
+        "lr": "peak learning rate",
+    }.items():
+        assert any(f".{key}=" in line and comment in line for line in shown)
 
 
 def test_the_defaults_are_the_documented_ones(compose):

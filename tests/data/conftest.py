@@ -15,7 +15,7 @@ def row(id, text) -> str:
 
 @pytest.fixture
 def folder(tmp_path) -> Callable[..., Path]:
-    """`folder(en={"1": "Name a river."}, sw=[…])`: a file a language, of texts by id or of lines as they are."""
+    """`folder(en={"1": "Name a river."}, sw=[…])`: a file per language, of texts by id or of lines as they are."""
 
     def write(**languages) -> Path:
         for code, rows in languages.items():

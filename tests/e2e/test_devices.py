@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import subprocess
@@ -160,7 +161,7 @@ def test_a_training_goes_on_in_another_number_of_processes(
     program: Program, pocket_pair, one_process, tmp_path, before, after
 ):
     """Killed after the first round's checkpoint: the same steps as of one process from start to end, none twice."""
-    calls = 2 * -(-(-(-STEP // before[0])) // before[1]) + 1
+    calls = 2 * math.ceil(math.ceil(STEP / before[0]) / before[1]) + 1
     arguments = [*settings(pocket_pair), "loss=dpo"]
     kill = {"function": TRAINING, "call": calls, "when": "after"}
     killed = program(tmp_path / "run", [*arguments, *cut(*before)], kill, ranks=before[0])

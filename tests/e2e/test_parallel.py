@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from icr.rounds.gates import LanguageGate
+from icr.rundir import open_run
 from tests.e2e import tiny
 from tests.e2e.conftest import CONTEXT, Finished, Program
 
@@ -298,12 +299,15 @@ def pocket(pair: tuple[str, str]) -> list[str]:
 def test_controls_stand_beside_the_result(program: Program, pocket_pair, tmp_path):
     few = "evaluation.prompts.prompts_per_language=3"
     run = program.ok(tmp_path / "run", [*pocket(pocket_pair), "controls=standard", few])
-    models = run.summary()["models"]
+    models = open_run(run.directory).summary.models
     controls = [f"control: {name} M{t}" for name in ("nll random", "random labels") for t in (0, 1)]
-    assert list(models) == ["sft", "dpo_en", "M0", "M1", *controls]
-    for figures in models.values():
-        assert {"win_rate", "lc_win_rate", "judge_score"} <= set(figures)
-        assert set(figures["win_rate"]) == {"en", "sw", "mean"}
+    assert [model.label for model in models] == ["sft", "dpo_en", "M0", "M1", *controls]
+    assert [(m.kind, m.round) for m in models] == [
+        *[("start", None)] * 2, *(("round", t) for t in (0, 1)), *(("control", t) for t in (0, 1, 0, 1))
+    ]  # fmt: skip
+    for model in models:
+        assert {"win_rate", "lc_win_rate", "judge_score"} <= set(model.figures)
+        assert set(model.figures["win_rate"]) == {"en", "sw", "mean"}
     assert set(run.summary()["reward_accuracy"]) == {"crosslingual", "multilingual"}
     check_round(run, 0, {"en": 4, "sw": 4}, 3)
     for name in ("nll_random", "random_labels"):

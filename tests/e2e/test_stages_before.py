@@ -47,11 +47,11 @@ def test_demonstrations_then_english_preferences_from_files(program: Program, by
 def test_the_embedded_worlds_models_are_made_by_the_same_stages(program: Program, tmp_path):
     few = ["evaluation.prompts.prompts_per_language=2"]
     sft = program.ok(tmp_path / "sft", ["experiment=pocket_sft", "trainer.max_steps=3", *few])
-    assert set(sft.summary()["models"]) == {"sft"}
+    assert [(model["name"], model["kind"]) for model in sft.summary()["models"]] == [("sft", "round")]
     start = f"model.path={sft.directory / 'round_0/model'}"
     short = ["data.prompts_per_language=3", "sampling.n=4", "sampling.max_new_tokens=8", "reward.keep_truncated=true"]
     run = program.ok(tmp_path / "dpo_en", ["experiment=pocket_english_dpo", start, *short, *few])
-    assert list(run.summary()["models"]) == ["sft", "dpo_en"]
+    assert [(m["name"], m["kind"]) for m in run.summary()["models"]] == [("sft", "start"), ("dpo_en", "round")]
     (entry,) = run.summary()["rounds"]
     # Disjoint pairs: two of four samples each.
     assert entry["pairs"]["en"] + sum(entry["skipped"]["en"].values()) == 6

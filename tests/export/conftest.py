@@ -11,6 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from icr.config import conf_dir
+from icr.rundir import Layout
+from icr.rundir.layout import FORMAT, round_stages
 from tests.report.fake_run import write_fake_run
 
 BASE = "princeton-nlp/Llama-3-Base-8B-SFT-DPO"
@@ -24,12 +26,13 @@ def finished(tmp_path, model_folder):
         directory = write_fake_run(tmp_path / "run", rounds=2)
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = hydra.compose("config", ["experiment=paper_dpo", "data.dir=/home/me/secret-prompts", *overrides])
-        (directory / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+        layout = Layout(directory)
+        layout.config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
         folders = {"round_0": model_folder(), "round_1": model_folder(seed=1), **models}
-        for name, folder in folders.items():
-            shutil.copytree(folder, directory / name / "model")
-        stages = {f"{name}/model": {"output": f"{name}/model", "inputs": {}, "seconds": 1.0} for name in folders}
-        (directory / "manifest.json").write_text(json.dumps({"settings": {}, "stages": stages}))
+        for number, name in enumerate(("round_0", "round_1")):
+            shutil.copytree(folders[name], layout.round(number).model)
+        stages = {round_stages(number).model: {"seconds": 1.0} for number in (0, 1)}
+        layout.manifest.write_text(json.dumps({"format": FORMAT, "stages": stages}))
         return directory
 
     return make

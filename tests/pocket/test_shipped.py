@@ -12,6 +12,7 @@ import pytest
 from icr.config import build, conf_dir
 from icr.evaluation.judged import metrics
 from icr.pocket.assets import folder
+from icr.rundir import open_run
 
 BUILT = json.loads((folder("sft").parent / "built.json").read_text(encoding="utf-8"))
 ROOT = Path(__file__).parents[2]
@@ -28,9 +29,9 @@ def settings():
 def test_shipped_models_have_the_figures_that_they_were_built_to(name):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
-    model = run.loader.load(str(folder(name)))
+    model = run.model.loader.load(str(folder(name)))
     prompts = run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts
-    rows = run.evaluation.judged(model, prompts, run.sampler, (run.seed, "evaluation"), lambda done: None)
+    rows = run.evaluation.judged(model, prompts, run.sampling, (run.seed, "evaluation"), lambda done: None)
     figures = metrics(rows)
     assert figures["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
     assert figures["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)
@@ -46,7 +47,8 @@ def test_the_command_builds_what_is_shipped(tmp_path):
     """About five minutes. Training adds up rounding of another processor: within four points of win rate."""
     command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
     subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
-    summary = json.loads((tmp_path / "dpo_en/summary.json").read_text(encoding="utf-8"))
+    summary = open_run(tmp_path / "dpo_en").summary
     for name, figures in BUILT["english"].items():
-        assert summary["models"][name]["win_rate"]["en"] == pytest.approx(figures["win_rate"], abs=4)
-        assert summary["models"][name]["judge_score"]["en"] == pytest.approx(figures["judge_score"], abs=0.04)
+        model = summary.model(name)
+        assert model.figure("win_rate", "en") == pytest.approx(figures["win_rate"], abs=4)
+        assert model.figure("judge_score", "en") == pytest.approx(figures["judge_score"], abs=0.04)

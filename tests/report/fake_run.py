@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from icr.rundir import Layout, ModelResult, RoundCounts, Summary
+from icr.rundir.layout import FORMAT, RoundLayout
+
 ATTACK = "</script><img src=x onerror=alert(1)><!--"
 LANGUAGES = ["en", "es", "ru", "de", "fr", "bn", "sw", "th"]
 PROMPTS = {
@@ -31,7 +34,7 @@ WORDS = {
     "th": "แอปเปิล กล้วย เชอร์รี องุ่น มะม่วง ลูกแพร์",
 }
 MEANS = {"sft": 31.9, "dpo_en": 48.3, "M0": 54.9, "M1": 60.0}
-CONTROLS = {"nll on a random sample": (48.3, 47.6), "random labels": (48.2, 47.3)}
+CONTROLS = {"nll_on_a_random_sample": (48.3, 47.6), "random_labels": (48.2, 47.3)}
 
 
 def write_fake_run(
@@ -40,47 +43,47 @@ def write_fake_run(
     """A run of eight languages; without `judge` no models, without `summary` a run that is still going on."""
     rng = np.random.default_rng(0)
     directory.mkdir(parents=True)
-    (directory / "config.yaml").write_text(f"seed: 0\nname: '{ATTACK}'\nloss:\n  beta: 0.1\n  alpha: 1.0\n")
-    (directory / "manifest.json").write_text("{}")
-    entries = [_round(directory / f"round_{t}", t, rng, prompts, samples) for t in range(rounds)]
-    _metrics(directory / "metrics.csv", rng, rounds)
-    models = _models(rng) if judge else {}
-    if judge:
-        (directory / "evaluation").mkdir()
-        for name in models:
-            if not name.startswith("control"):
-                _evaluation(rng).to_parquet(directory / "evaluation" / f"{name}.parquet")
+    layout = Layout(directory)
+    layout.config.write_text(f"seed: 0\nname: '{ATTACK}'\nloss:\n  beta: 0.1\n  alpha: 1.0\n")
+    layout.manifest.write_text(json.dumps({"format": FORMAT, "stages": {}}))
+    entries = [_round(layout.round(t), rng, prompts, samples) for t in range(rounds)]
+    _metrics(layout.metrics, rng, rounds)
+    models = _models(rng) if judge else []
+    for model in models:
+        if model.control is None:
+            layout.evaluation(model.name).parent.mkdir(exist_ok=True)
+            _evaluation(rng).to_parquet(layout.evaluation(model.name))
     if summary:
-        (directory / "summary.json").write_text(json.dumps(_summary(models, entries), ensure_ascii=False))
+        layout.summary.write_text(json.dumps(_summary(models, entries).as_json(), ensure_ascii=False))
     return directory
 
 
-def _summary(models: dict, entries: list[dict]) -> dict:
+def _summary(models: list[ModelResult], entries: list[RoundCounts]) -> Summary:
     accuracy = {l: 0.93 - 0.01 * i for i, l in enumerate(LANGUAGES)}
     lower = {l: a - 0.02 - 0.008 * i for i, (l, a) in enumerate(accuracy.items())}
-    return {
-        "stage": "icr",
-        "seed": 0,
-        "version": "0.1.0",
-        "languages": LANGUAGES,
-        "models": models,
-        **({"reward_accuracy": {"crosslingual": _mean(accuracy), "multilingual": _mean(lower)}} if models else {}),
-        "reward_pair": {"policy": "dpo_en", "reference": "sft"},
-        "rounds": entries,
-        "skipped_prompts": {"en": {"longer than the context": 1}},
-        "seconds": {"sft": 185.0, "dpo_en": 50.2}
-        | {
-            f"round_{e['round']}/{s}": 9.0 + i for e in entries for i, s in enumerate(("responses", "rewards", "train"))
-        },
-        "versions": {"python": "3.11.9", "torch": "2.9.0", "lightning": "2.6.6"},
-    }
+    stages = ("responses", "rewards", "train")
+    return Summary(
+        stage="icr",
+        seed=0,
+        version="0.2.0",
+        iterations=len(entries),
+        languages=LANGUAGES,
+        models=models,
+        reward_accuracy={"crosslingual": _mean(accuracy), "multilingual": _mean(lower)} if models else {},
+        reward_pair={"policy": "dpo_en", "reference": "sft"},
+        rounds=entries,
+        skipped_prompts={"en": {"longer than the context": 1}},
+        seconds={"sft": 185.0, "dpo_en": 50.2}
+        | {f"round_{entry.round}/{stage}": 9.0 + i for entry in entries for i, stage in enumerate(stages)},
+        versions={"python": "3.11.9", "torch": "2.9.0", "lightning": "2.6.6"},
+    )
 
 
 def _mean(values: dict) -> dict:
     return {"mean": float(np.mean([v for l, v in values.items() if l != "en"])), **values}
 
 
-def _models(rng) -> dict:
+def _models(rng) -> list[ModelResult]:
     def one(mean: float) -> dict:
         rates = {l: mean + float(rng.normal(0, 3)) + (14 if l == "en" else 0) - (5 if i > 4 else 0)
                  for i, l in enumerate(LANGUAGES)}  # fmt: skip
@@ -89,8 +92,13 @@ def _models(rng) -> dict:
         errors = {"mean": 1.5, **dict.fromkeys(LANGUAGES, 4.0)}
         return {"win_rate": _mean(rates), "win_rate_se": errors, "lc_win_rate": _mean(lc), "judge_score": _mean(score)}
 
-    models = {name: one(mean) for name, mean in MEANS.items()}
-    return models | {f"control: {n} M{t}": one(m) for n, means in CONTROLS.items() for t, m in enumerate(means)}
+    starts = [ModelResult(name, "start", None, one(MEANS[name])) for name in ("sft", "dpo_en")]
+    rounds = [ModelResult(f"M{t}", "round", t, one(MEANS[f"M{t}"])) for t in (0, 1)]
+    return [*starts, *rounds] + [
+        ModelResult(f"M{t}", "control", t, one(mean), name)
+        for name, means in CONTROLS.items()
+        for t, mean in enumerate(means)
+    ]
 
 
 def _answer(rng, language: str, index: int) -> str:
@@ -101,10 +109,10 @@ def _answer(rng, language: str, index: int) -> str:
     return ", ".join(rng.permutation(WORDS[language].split())[: rng.integers(2, 6)]) + "."
 
 
-def _round(folder: Path, t: int, rng, prompts: int, samples: int) -> dict:
+def _round(files: RoundLayout, rng, prompts: int, samples: int) -> RoundCounts:
     """Writes one round's tables and returns its entry of the summary."""
-    folder.mkdir()
-    rows = []
+    files.responses.parent.mkdir()
+    t, rows = files.number, []
     for language in LANGUAGES:
         for p in range(prompts):
             fill = {"n": 3 + p % 3, "who": ["Max", "Ada", "Noor", ATTACK][p % 4]}
@@ -123,25 +131,23 @@ def _round(folder: Path, t: int, rng, prompts: int, samples: int) -> dict:
     frame["reason"] = np.where(frame["usable"], "", "cut by the token limit")
     own = ["prompt", "english", "prompt_ids", "response_ids", "text", "finish_reason"]
     keys = ["id", "language", "k"]
-    frame[keys + own].to_parquet(folder / "responses.parquet")
-    frame.drop(columns=own).to_parquet(folder / "rewards.parquet")
-    (folder / "length_control.json").write_text(json.dumps({l: _curve(rng) for l in LANGUAGES}))
+    frame[keys + own].to_parquet(files.responses)
+    frame.drop(columns=own).to_parquet(files.rewards)
+    files.length_control.write_text(json.dumps({l: _curve(rng) for l in LANGUAGES}))
     pairs = _pairs(frame)
-    pairs.to_parquet(folder / "pairs.parquet")
+    pairs.to_parquet(files.pairs)
     groups = pairs.groupby("language", sort=False)
     skipped = {"en": {"all rewards equal": prompts - int((pairs["language"] == "en").sum())}}
-    return {
-        "round": t,
-        "prompts": dict.fromkeys(LANGUAGES, prompts),
-        "responses": dict.fromkeys(LANGUAGES, prompts * samples),
-        "pairs": groups.size().to_dict(),
-        "skipped": skipped,
-        "alpha": dict.fromkeys(LANGUAGES, 0.013),
-        **{
-            n: groups[n].mean().to_dict()
-            for n in ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens")
-        },
-    }
+    means = ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens")
+    return RoundCounts(
+        round=t,
+        prompts=dict.fromkeys(LANGUAGES, prompts),
+        responses=dict.fromkeys(LANGUAGES, prompts * samples),
+        pairs=groups.size().to_dict(),
+        skipped=skipped,
+        alpha=dict.fromkeys(LANGUAGES, 0.013),
+        **{name: groups[name].mean().to_dict() for name in means},
+    )
 
 
 def _curve(rng) -> dict:

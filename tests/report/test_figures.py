@@ -1,6 +1,8 @@
 """Figures: the same bytes each time, nothing where there is nothing, and labels that keep their digits."""
 
+import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from icr.report import curves, open_run, plots, write_picture
 from icr.report.__main__ import main
 from icr.report.curves import _end_to_end
 from icr.report.svg import colour, label_ends, marker, new_figure
+from icr.rundir import ModelResult, Summary
 from tests.report.fake_run import LANGUAGES, write_fake_run
 
 
@@ -45,44 +48,44 @@ def test_labels_keep_their_digits(run):
 
 
 def test_nothing_to_draw_is_an_empty_string():
-    empty = {"models": {}, "languages": ["en"]}
+    empty = Summary(languages=["en"])
     assert plots.win_rate(empty) == plots.reward_accuracy(empty) == plots.reward_distributions({}, []) == ""
     assert curves.length_control({}, 0) == curves.training(pd.DataFrame(), []) == ""
     assert curves.length_control({"en": {"starts": [], "alpha": 0.0}}, 0) == ""
 
 
 def test_awkward_data_can_be_drawn():
-    one = {"models": {"M0": {"win_rate": {"mean": 50.0, "en": 50.0}}}, "languages": ["en"]}
-    assert plots.win_rate(one)
-    assert plots.win_rate({**one, "models": {"M0": {"win_rate": {"mean": float("nan"), "en": None}}}})
+    one = ModelResult("M0", "round", 0, {"win_rate": {"mean": 50.0, "en": 50.0}})
+    assert plots.win_rate(Summary(models=[one], languages=["en"]))
+    unknown = replace(one, figures={"win_rate": {"mean": math.nan, "en": math.nan}})
+    assert plots.win_rate(Summary(models=[unknown], languages=["en"]))
     flat = pd.DataFrame({"language": ["en"] * 3, "chosen_reward": [1.0] * 3, "rejected_reward": [np.nan, 1.0, 1.0]})
     assert plots.reward_distributions({0: flat}, ["en"])
     assert curves.length_control(
         {"en": {"starts": [0.0], "chosen_length": [3], "rejected_length": [2], "alpha": 0.0}}, 0
     )
-    accuracy = {
-        "reward_accuracy": {"crosslingual": {"mean": None, "en": float("nan"), "es": 0.3}},
-        "languages": ["en", "es"],
-    }
-    assert plots.reward_accuracy(accuracy)
+    accuracy = {"crosslingual": {"mean": math.nan, "es": 0.3}}
+    assert plots.reward_accuracy(Summary(reward_accuracy=accuracy, languages=["en", "es"]))
 
 
-def test_stages_and_controls_are_told_apart():
-    names = [
-        "M10",
-        "control: random labels M0",
-        "dpo_en",
-        "M2",
-        "sft",
-        "control: random labels M1",
-        "control: more SFT",
-    ]
-    models = {name: {"win_rate": {"mean": 1.0}} for name in names}
-    assert plots.stages(models) == ["sft", "dpo_en", "M2", "M10"]
-    assert plots.controls(models) == {
-        "random labels": {"M0": names[1], "M1": names[5]},
-        "more SFT": {"M10": "control: more SFT"},
-    }
+def model(name, round=None, mean=0.0, control=None):
+    kind = "control" if control else "start" if round is None else "round"
+    return ModelResult(name, kind, round, {"win_rate": {"mean": mean}}, control)
+
+
+def test_a_control_stands_beside_its_round_and_starts_where_the_method_starts():
+    road = [model("sft", mean=30.0), model("dpo_en", mean=48.0), model("M0", 0, 54.0), model("M1", 1, 60.0)]
+    control = [model("M1", 1, 47.0, "random_labels"), model("M0", 0, 46.0, "random_labels")]
+    assert plots._places(control, road) == [(1, 48.0), (2, 46.0), (3, 47.0)]
+    assert plots._places([model("sft", None, 40.0, "more_sft")], road) == [(2, 54.0), (3, 40.0)]
+    assert plots._places([model("M2", 2, 50.0, "random_labels")], road) == []
+    assert plots._places(control[1:], road[2:]) == [(0, 46.0)]
+
+
+def test_controls_are_drawn_with_their_names(run):
+    svg = plots.win_rate(run.summary)
+    assert ">nll on a random sample<" in svg
+    assert ">random labels<" in svg
 
 
 def test_steps_of_rounds_are_laid_end_to_end_whether_or_not_they_start_again():

@@ -191,10 +191,10 @@ def test_whatever_is_there_is_shown(copy, gone):
 
 def test_counts_of_a_round_without_summary_come_from_its_tables(tmp_path):
     run = open_run(write_fake_run(tmp_path / "run", judge=False, summary=False, rounds=1))
-    (entry,) = run.summary["rounds"]
-    assert entry["prompts"] == dict.fromkeys(LANGUAGES, 40)
-    assert entry["responses"] == dict.fromkeys(LANGUAGES, 400)
-    assert entry["pairs"] == {**dict.fromkeys(LANGUAGES, 40), "en": 38}
+    (entry,) = run.summary.rounds
+    assert entry.prompts == dict.fromkeys(LANGUAGES, 40)
+    assert entry.responses == dict.fromkeys(LANGUAGES, 400)
+    assert entry.pairs == {**dict.fromkeys(LANGUAGES, 40), "en": 38}
     assert "+ not yet paired" in render(run)
 
 

@@ -2,33 +2,41 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from icr.report.tables import counts_grid, counts_table, metric_grid, print_tables, results_table, rewards_grid
+from icr.rundir import ModelResult, RoundCounts, Summary
 
-SUMMARY = {
-    "languages": ["en", "es", "th"],
-    "models": {
-        "sft": {"win_rate": {"mean": 30.0, "en": 45.0, "es": 35.0, "th": 25.0}},
-        "M0": {"win_rate": {"mean": 50.04, "en": 45.0, "es": 60.0, "th": math.nan}, "win_rate_se": {"mean": 1.5}},
-        "control: random labels M0": {"win_rate": {"mean": 50.0, "en": 44.0, "es": 36.0}},
-    },
-    "rounds": [
-        {
-            "round": t,
-            "prompts": {"en": 80, "es": 80, "th": 70},
-            "responses": {"en": 800, "es": 800, "th": 700},
-            "pairs": {"en": 78, "es": 80, "th": 60},
-            "skipped": {"en": {"all rewards equal": 2}, "th": {"all rewards equal": 4, "too few usable": 6}},
-            "chosen_reward": {"en": 1.5, "es": 1.0, "th": 0.5},
-            "rejected_reward": {"en": -0.5, "es": None},
-        }
+
+def model(name, win_rate, errors=None, control=None):
+    figures = {"win_rate": win_rate} | ({"win_rate_se": errors} if errors else {})
+    return ModelResult(name, "control" if control else "round", 0, figures, control)
+
+
+SUMMARY = Summary(
+    languages=["en", "es", "th"],
+    models=[
+        ModelResult("sft", "start", None, {"win_rate": {"mean": 30.0, "en": 45.0, "es": 35.0, "th": 25.0}}),
+        model("M0", {"mean": 50.04, "en": 45.0, "es": 60.0, "th": math.nan}, {"mean": 1.5}),
+        model("M0", {"mean": 50.0, "en": 44.0, "es": 36.0}, control="random_labels"),
+    ],
+    rounds=[
+        RoundCounts(
+            round=t,
+            prompts={"en": 80, "es": 80, "th": 70},
+            responses={"en": 800, "es": 800, "th": 700},
+            pairs={"en": 78, "es": 80, "th": 60},
+            skipped={"en": {"all rewards equal": 2}, "th": {"all rewards equal": 4, "too few usable": 6}},
+            chosen_reward={"en": 1.5, "es": 1.0, "th": 0.5},
+            rejected_reward={"en": -0.5, "es": math.nan},
+        )
         for t in range(2)
     ],
-    "skipped_prompts": {"en": {"longer than the context": 1}},
-}
+    skipped_prompts={"en": {"longer than the context": 1}},
+)
 
 
 def _text(*tables, width=100):
@@ -63,8 +71,8 @@ def test_totals_are_the_sums_of_the_rows_above_them():
 
 
 def test_prompts_that_nothing_accounts_for_get_a_column():
-    entry = {"round": 0, "prompts": {"en": 5, "es": 4}, "responses": {"en": 50, "es": 40}, "pairs": {"en": 3}}
-    grid = counts_grid({"rounds": [entry]})
+    entry = RoundCounts(0, prompts={"en": 5, "es": 4}, responses={"en": 50, "es": 40}, pairs={"en": 3})
+    grid = counts_grid(Summary(rounds=[entry]))
     assert grid.columns[-1] == "+ not yet paired"
     assert [row[-1] for row in grid.rows] == ["2", "4", "6"]
 
@@ -77,7 +85,7 @@ def test_best_is_marked_a_column_by_what_is_printed():
 
 
 def test_a_best_of_zero_is_a_number():
-    grid = metric_grid({"languages": ["en"], "models": {"M0": {"win_rate": {"mean": 0.0, "en": 0.0}}}}, "win_rate")
+    grid = metric_grid(Summary(languages=["en"], models=[model("M0", {"mean": 0.0, "en": 0.0})]), "win_rate")
     assert grid.rows == [["M0", "0.0", "0.0"]]
     assert grid.best == {(0, 1), (0, 2)}
 
@@ -92,16 +100,15 @@ def test_rewards_show_what_is_known_and_drop_empty_columns():
 def test_terminal_tables_fit_a_hundred_columns_unfolded():
     languages = ["en", "es", "ru", "de", "fr", "bn", "sw", "th"]
     rates = dict.fromkeys(["mean", *languages], 52.3)
-    models = {"sft": {"win_rate": rates, "win_rate_se": {"mean": 1.5}}}
-    models["control: nll on a random sample M0"] = models["sft"]
-    text = _text(results_table({"languages": languages, "models": models}), counts_table(SUMMARY))
+    models = [model("M0", rates, {"mean": 1.5}, control) for control in (None, "nll_on_a_random_sample")]
+    text = _text(results_table(Summary(languages=languages, models=models)), counts_table(SUMMARY))
     assert max(map(len, text.splitlines())) <= 100
     assert "control: nll on a random sample M0  52.3 ±1.5" in text
     assert "round 0 · total" in text
 
 
 def test_nothing_to_show_is_no_table():
-    empty = {"languages": [], "models": {}, "rounds": []}
+    empty = Summary()
     assert results_table(empty) is None
     assert counts_table(empty) is None
     assert rewards_grid(empty) is None
@@ -119,18 +126,18 @@ def test_print_tables_ends_with_the_win_rates(width):
 
 def test_without_a_judge_rewards_and_counts_by_language_are_printed():
     stream = io.StringIO()
-    print_tables(SUMMARY | {"models": {}}, Console(file=stream, width=100, color_system=None))
+    print_tables(replace(SUMMARY, models=[]), Console(file=stream, width=100, color_system=None))
     text = stream.getvalue()
     assert text.index("round 0 · en") < text.index("Rewards and lengths of the pairs")
 
 
 def test_several_pairs_of_a_prompt_leave_nothing_over():
-    entry = {"round": 0, "prompts": {"en": 10}, "responses": {"en": 40}, "pairs": {"en": 20}, "skipped": {}}
-    grid = counts_grid({"rounds": [entry]})
+    entry = RoundCounts(0, prompts={"en": 10}, responses={"en": 40}, pairs={"en": 20})
+    grid = counts_grid(Summary(rounds=[entry]))
     assert grid.columns[-1] == "= pairs"
     assert grid.note.startswith("A prompt gives several pairs")
 
 
 def test_model_names_are_not_markup():
-    models = {"[red]M0[/nope]": {"win_rate": {"mean": 1.0}}}
-    assert "[red]M0[/nope]" in _text(results_table({"languages": [], "models": models}))
+    models = [model("[red]M0[/nope]", {"mean": 1.0})]
+    assert "[red]M0[/nope]" in _text(results_table(Summary(models=models)))

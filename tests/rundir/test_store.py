@@ -222,17 +222,17 @@ def test_a_difference_is_told_once_at_the_stage_that_it_comes_from(store: RunDir
 
 
 def test_work_that_was_begun_under_another_key_is_refused(store: RunDirectory):
-    store.work_folder("round_0/model", "round_0/checkpoints")
+    store.work_folder("round_0/model", store.layout.round(0).checkpoints)
     assert reopened(store)
     with pytest.raises(RunError, match=r"seed: None → 1   \(round_0/model\)"):
         reopened(store, seed=1)
 
 
 def test_work_that_was_begun_by_others_is_refused(store: RunDirectory):
-    store.work_folder("round_0/model", "round_0/checkpoints", {"processes": 2})
+    store.work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 2})
     with pytest.raises(RunError, match=r"begun otherwise \(processes: 2 → 3\).* remove .*round_0/checkpoints"):
-        reopened(store).work_folder("round_0/model", "round_0/checkpoints", {"processes": 3})
-    assert reopened(store).work_folder("round_0/model", "round_0/checkpoints", {"processes": 2}).is_dir()
+        reopened(store).work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 3})
+    reopened(store).work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 2})
 
 
 def test_nothing_is_refused_before_anything_is_made(store: RunDirectory):

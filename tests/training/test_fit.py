@@ -1,4 +1,4 @@
-"""Where a training goes on, and what its log amounts to after a kill."""
+"""Where a training goes on, and what it refuses."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import math
 import os
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 
 from icr.errors import RunError
 from icr.models.loading import Loader
-from icr.rundir.store import RunDirectory
-from icr.rundir.summary import write_metrics
 from icr.training.fit import TrainerSettings, _check_weights, _last_checkpoint
 from tests.e2e import tiny
 
@@ -51,34 +48,3 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path):
 def test_sizes_are_at_least_one(name: str):
     with pytest.raises(ValueError, match=f"{name} must be at least 1"):
         TrainerSettings(**{name: 0})
-
-
-def log(folder: Path, version: int, steps: list[int], loss: float) -> None:
-    """What one attempt logged."""
-    path = folder / f"metrics/version_{version}/metrics.csv"
-    path.parent.mkdir(parents=True)
-    pd.DataFrame({"step": steps, "loss": loss}).to_csv(path, index=False)
-
-
-def test_metrics_are_of_the_last_attempt_at_each_step(tmp_path: Path):
-    store = RunDirectory(tmp_path, {})
-    write_metrics(store)
-    assert not (tmp_path / "metrics.csv").exists()
-    log(tmp_path / "round_0", 2, [1, 2, 3], 0.5)
-    log(tmp_path / "round_0", 10, [3, 4], 0.25)
-    log(tmp_path / "round_0", 9, [3], 9.0)
-    log(tmp_path / "round_10", 0, [0], 10.0)
-    log(tmp_path / "round_2", 0, [0], 2.0)
-    begun = tmp_path / "round_0/metrics/version_11/metrics.csv"
-    begun.parent.mkdir()
-    begun.touch()
-    write_metrics(store)
-    metrics = pd.read_csv(tmp_path / "metrics.csv")
-    assert list(zip(metrics["round"], metrics.step, metrics.loss, strict=True)) == [
-        (0, 1, 0.5),
-        (0, 2, 0.5),
-        (0, 3, 0.25),
-        (0, 4, 0.25),
-        (2, 0, 2.0),
-        (10, 0, 10.0),
-    ]

@@ -13,7 +13,7 @@ from icr.config import Settings
 from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.plan.hardware import GIB
 from icr.doctor.setup import Setup
-from icr.models.adapters import base_of
+from icr.models.folder import base_of
 
 
 def packages(settings: Settings, setup: Setup) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from icr.errors import ModelError
-from icr.models.adapters import base_of
+from icr.errors import ModelError, one_line
+from icr.models.folder import base_of
 from icr.models.loading import Loader, check_exists
 
 
@@ -61,8 +61,8 @@ def architecture(path: str, shape: Mapping[str, Any] | None, loader: Loader) -> 
     except (OSError, ValueError, ModelError) as error:
         if shape is None:
             raise ModelError(
-                f"The configuration of {path} is not on this machine ({_brief(error)}). Download the model, or "
-                f"describe it, as in +model.shape.model_type=llama +model.shape.hidden_size=4096 and so on."
+                f"The configuration of {path} is not on this machine ({_brief(error)}). Download the "
+                f"model, or describe it, as in +model.shape.model_type=llama +model.shape.hidden_size=4096 and so on."
             ) from error
         return Architecture(path, described(shape), local=False)
     return Architecture(path, config, local=True, differences=tuple(_differences(config, shape or {})), base=base)
@@ -96,5 +96,4 @@ def _differences(config: PreTrainedConfig, shape: Mapping[str, Any]) -> list[str
 
 
 def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return text if len(text) <= 200 else text[:199] + "…"
+    return one_line(error, 200).rstrip(".")

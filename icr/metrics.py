@@ -1,0 +1,59 @@
+"""The names under which a training's figures are logged: one list for logs, trackers, reports and dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+ROUND, STEP, GLOBAL_STEP = "round", "step", "global_step"
+"""What a row of metrics belongs to: its round, and its optimiser step within the round and over all rounds, from 0."""
+
+
+class Metric(StrEnum):
+    """What is logged at each optimiser step, as the mean over the step's pairs on all processes.
+
+    Log-probs are `log π(y|x)`, summed over the tokens of a response; the reference is the training reference. The names
+    are those of TRL, where it has one.
+
+    Attributes:
+        unit: of the values; `""` where they have none.
+        about: one line on what is measured.
+        per_language: whether the mean over each language's pairs is logged as well, as `<lang>/<name>`.
+    """
+
+    unit: str
+    about: str
+    per_language: bool
+
+    def __new__(cls, name: str, unit: str, about: str, per_language: bool = True) -> Metric:
+        """A member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.unit, member.about, member.per_language = unit, about, per_language
+        return member
+
+    LOSS = "loss", "", "what the optimiser lowers: the preference loss plus α times the NLL", False
+    PREFERENCE_LOSS = "preference_loss", "", "the loss without its NLL term, such as DPO's"
+    NLL = "nll", "nats per token", "negative log-likelihood of chosen responses"
+    REWARDS_CHOSEN = "rewards/chosen", "nats", "implicit reward β·log(π/π_ref) of chosen responses"
+    REWARDS_REJECTED = "rewards/rejected", "nats", "implicit reward β·log(π/π_ref) of rejected responses"
+    REWARDS_MARGINS = "rewards/margins", "nats", "reward of chosen less reward of rejected"
+    REWARDS_ACCURACIES = "rewards/accuracies", "share of pairs", "margins above 0"
+    LOGPS_CHOSEN = "logps/chosen", "nats", "log-prob of a chosen response"
+    LOGPS_REJECTED = "logps/rejected", "nats", "log-prob of a rejected response"
+    LOGPS_CHOSEN_RATIO = (
+        "logps/chosen_ratio",
+        "nats",
+        "log(π/π_ref) of chosen responses; below 0 they became less likely",
+    )
+    KL = "kl", "nats", "KTO's estimate z_0 of the KL divergence from the reference", False
+    LR = "lr", "", "learning rate", False
+
+    def of(self, language: str) -> str:
+        """Name of the mean over one language's pairs."""
+        return f"{language}/{self}"
+
+
+def names(languages: Iterable[str]) -> list[str]:
+    """Every name that may be logged in a run with these languages."""
+    return [*Metric, *(metric.of(language) for language in languages for metric in Metric if metric.per_language)]

@@ -1,0 +1,46 @@
+"""What a model folder says of itself. Light: neither torch nor transformers is imported for a folder on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from icr.errors import ModelError
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def base_of(path: str) -> str | None:
+    """Path of the model that the adapter at `path` (a folder or a hub name) lies on; None where `path` is no adapter.
+
+    Raises:
+        ModelError: the adapter's configuration cannot be read, or names no model.
+    """
+    file = _adapter_config(path)
+    if file is None:
+        return None
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        base = settings.get("base_model_name_or_path")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"The adapter {path} cannot be loaded: its {ADAPTER_CONFIG} is not valid JSON.") from error
+    if not base:
+        raise ModelError(f"The adapter {path} names no model: set base_model_name_or_path in its {ADAPTER_CONFIG}.")
+    return str(base)
+
+
+def _adapter_config(path: str) -> Path | None:
+    """The file that makes `path` an adapter, from the hub if need be; None where it is a model."""
+    folder = Path(path)
+    if folder.is_dir():
+        file = folder / ADAPTER_CONFIG
+        return file if file.is_file() and not (folder / CONFIG).is_file() else None
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    try:
+        found = find_adapter_config_file(path)
+    except OSError:
+        return None  # A hub that cannot be reached: loading the tokenizer says so better.
+    return Path(found) if found else None

@@ -1,0 +1,196 @@
+"""Every name in a run directory, once: its files, its folders, and the stages that make them.
+
+A stage's name is where its output lies below the run directory, without the suffix: a table is `<stage>.parquet`, a
+document `<stage>.json`, a folder `<stage>/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from icr.errors import RunError
+
+FORMAT = 2
+"""Format of the run directories that this version writes and reads, as manifests name it; icr 0.1.0 named none."""
+
+
+@dataclass(frozen=True)
+class RoundStages:
+    """Names of the stages of one round, such as `round_0/rewards`.
+
+    Attributes:
+        responses: table of the sampled responses.
+        rewards: table of their rewards.
+        length_control: document: `α_len` per language, and the curve that it was taken from.
+        skipped: document: prompts without a pair, `[language][reason]`.
+        pairs: table of the preference pairs.
+        model: folder of the trained model, or adapter.
+        merged: folder of the trained adapter, merged into its base.
+    """
+
+    responses: str
+    rewards: str
+    length_control: str
+    skipped: str
+    pairs: str
+    model: str
+    merged: str
+
+
+def round_folder(number: int) -> str:
+    """The folder of a round in the run directory, by which the log calls the round, too."""
+    return f"round_{number}"
+
+
+def round_stages(number: int) -> RoundStages:
+    """The stages of a round."""
+    return RoundStages(**{field.name: f"{round_folder(number)}/{field.name}" for field in fields(RoundStages)})
+
+
+def evaluation_stage(model: str) -> str:
+    """Stage of a model's evaluation, by the model's name: a table of its answers."""
+    return f"evaluation/{model}"
+
+
+def accuracy_stage(reward_prompt: str) -> str:
+    """Stage that rewards the first round's responses under another reward prompt, to measure its accuracy: a table."""
+    return f"evaluation/rewards_{reward_prompt}"
+
+
+@dataclass(frozen=True)
+class RoundLayout:
+    """Where everything of one round lies.
+
+    Attributes:
+        number: of the round.
+        responses, rewards, pairs: tables.
+        length_control, skipped: documents.
+        model, merged: folders of models.
+        checkpoints: folder of a training that is not complete.
+        metrics: folder of what was logged in training, by Lightning's CSV logger.
+    """
+
+    number: int
+    responses: Path
+    rewards: Path
+    length_control: Path
+    skipped: Path
+    pairs: Path
+    model: Path
+    merged: Path
+    checkpoints: Path
+    metrics: Path
+
+    def metrics_files(self) -> list[Path]:
+        """What each attempt at the training logged, the first attempt first."""
+        files = self.metrics.glob("version_*/metrics.csv")
+        return sorted(files, key=lambda file: int(file.parent.name.removeprefix("version_")))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies in the run directory `path`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The composed configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """The directory's format, and its complete stages."""
+        return self.path / "manifest.json"
+
+    @property
+    def summary(self) -> Path:
+        """What the run amounts to: `icr.rundir.results.Summary`."""
+        return self.path / "summary.json"
+
+    @property
+    def metrics(self) -> Path:
+        """What was logged in training, all rounds together."""
+        return self.path / "metrics.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
+    def models(self) -> Path:
+        """A pattern for the folders of the trained models, to be shown."""
+        return self.path / "round_*/model"
+
+    def table(self, stage: str) -> Path:
+        """The output of a stage that makes a table."""
+        return self.path / f"{stage}.parquet"
+
+    def document(self, stage: str) -> Path:
+        """The output of a stage that makes a document."""
+        return self.path / f"{stage}.json"
+
+    def folder(self, stage: str) -> Path:
+        """The output of a stage that makes a folder."""
+        return self.path / stage
+
+    def parts(self, stage: str) -> Path:
+        """Folder of the parts of a table that is not complete."""
+        return self.path / f"{stage}.parts"
+
+    @staticmethod
+    def begun(work: Path) -> Path:
+        """What says of which stage a work folder is, and under which key it was begun: a file beside it."""
+        return work.with_name(f"{work.name}.begun.json")
+
+    def all_begun(self) -> list[Path]:
+        """These files of all stages that are not complete."""
+        return sorted(self.path.glob("*/*.begun.json"))
+
+    def evaluation(self, model: str) -> Path:
+        """The table of a model's evaluation."""
+        return self.table(evaluation_stage(model))
+
+    def control(self, name: str) -> Layout:
+        """The run directory of a control, within this one."""
+        return Layout(self.path / "controls" / name)
+
+    def round(self, number: int) -> RoundLayout:
+        """Where everything of a round lies."""
+        stages, folder = round_stages(number), self.path / round_folder(number)
+        return RoundLayout(
+            number=number,
+            responses=self.table(stages.responses),
+            rewards=self.table(stages.rewards),
+            length_control=self.document(stages.length_control),
+            skipped=self.document(stages.skipped),
+            pairs=self.table(stages.pairs),
+            model=self.folder(stages.model),
+            merged=self.folder(stages.merged),
+            checkpoints=folder / "checkpoints",
+            metrics=folder / "metrics",
+        )
+
+    def rounds(self) -> list[int]:
+        """Numbers of the rounds that have a folder, ascending; none where there is no directory."""
+        matches = (re.fullmatch(r"round_(\d+)", path.name) for path in self.path.glob("round_*"))
+        return sorted(int(match[1]) for match in matches if match)
+
+
+def check_format(path: Path, manifest: Mapping[str, object]) -> None:
+    """Refuse the directory of another version.
+
+    Raises:
+        RunError: the manifest at `path` is not of this version's format.
+    """
+    found = manifest.get("format", 1)
+    if found != FORMAT:
+        other = "an earlier version of icr (0.1.0)" if found == 1 else f"another version of icr (format {found})"
+        raise RunError(
+            f"{path.parent} holds a run of {other}: read it with that version, or give another run.dir to run it again "
+            f"with this one."
+        )

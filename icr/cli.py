@@ -1,94 +1,64 @@
-"""What the commands share: a quiet terminal, and Hydra's errors as one paragraph on standard error."""
+"""The command `icr <word> …`. A word's module is imported only when it is called."""
 
 from __future__ import annotations
 
-import logging
-import os
+import importlib
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import hydra
-import transformers
-from hydra.errors import HydraException
-
-from icr import config
-from icr.config.messages import composition_error, system_error
-from icr.errors import ConfigError, Reported
-from icr.launch import processes as launch
+from icr import __version__
+from icr.errors import ConfigError, near
+from icr.terminal import guarded
 
 
-def quiet() -> None:
-    """Our own log lines on the terminal, and nobody else's chatter."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("icr").setLevel(logging.INFO)
-    logging.getLogger("hydra").setLevel(logging.CRITICAL)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It misses kernels that a CPU can do without.
-    # Pairs are collated in microseconds: loader workers would cost more than they save.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # optim=paged_adamw8bit where there is nothing to page.
-    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU.*")
-    # Between two of Lightning's own dependencies.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+class Word(NamedTuple):
+    """A command of its own.
 
-
-def report(error: Exception, job: str = "") -> None:
-    """One paragraph on standard error; of a configuration that all processes of a world refuse, one in all."""
-    started = launch.environment()
-    if isinstance(error, ConfigError) and started and started.global_rank():
-        return
-    text = system_error(error) if isinstance(error, OSError) else str(error)
-    print(f"icr: {job}{': ' if job else ''}{text}", file=sys.stderr)
-
-
-def run_app(app: Callable[[], object], stopped: str, name: str = "config") -> int:
-    """Call a `hydra.main` function; what the user can put right becomes a paragraph.
-
-    Args:
-        stopped: what to say after Ctrl-C.
-        name: of the configuration in `conf/` that the function composes.
-
-    Returns:
-        The exit code: 0, 2 for a mistake of the user's, 130 after Ctrl-C.
+    Attributes:
+        module: has a `main(arguments) -> int`, and is a command by itself with `python -m`.
+        line: what it does.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        app()
-    except HydraException as error:
-        print(f"icr: {_explain(error, name)}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        if "Config group override" not in str(error):
-            raise
-        print(f"icr: {_explain(error, name)}", file=sys.stderr)
-        return 2
-    except Reported:
-        return 2
-    except OSError as error:
-        report(error)
-        return 2
-    except KeyboardInterrupt:
-        print(f"icr: {stopped}", file=sys.stderr)
-        return 130
-    return 0
+
+    module: str
+    line: str
 
 
-def _explain(error: Exception, name: str) -> str:
-    """A composition error as one paragraph, with the nearest valid key or option."""
-    conf = config.conf_dir()
-    chosen = [text for text in sys.argv[1:] if "=" in text and (conf / text.partition("=")[0]).is_dir()]
-    return composition_error(error, conf, chosen, lambda: _all_keys(name, chosen))
+WORDS = {
+    "run": Word("icr.run.__main__", "sample, score, pair and train, round after round; -m sweeps"),
+    "report": Word("icr.report.__main__", "print the tables of a run and write its page"),
+    "doctor": Word("icr.doctor.__main__", "examine models and prompts, and plan memory and hours, before a run"),
+    "export": Word("icr.export.__main__", "write a model of a run as a folder to share, and push it"),
+}
 
 
-def _all_keys(name: str, chosen: Sequence[str]) -> list[str]:
-    """Every key of the configuration, dotted, with the groups as chosen."""
-    with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        try:
-            cfg = hydra.compose(name, chosen)
-        except HydraException:
-            cfg = hydra.compose(name)
-        return [key for key, _ in config.nodes(cfg)]
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Call a word with the arguments after it, and return its exit code (`icr.terminal.Exit`)."""
+    word, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if word in ("-h", "--help"):
+        print(usage())
+        return 0
+    if word == "--version":
+        print(f"icr {__version__}")
+        return 0
+    return guarded(lambda: _call(word, rest))
+
+
+def usage() -> str:
+    """What `icr --help` prints."""
+    words = "\n".join(f"  {name:<9} {word.line}" for name, word in WORDS.items())
+    return (
+        "usage: icr <word> …\n\n"
+        "Implicit Cross-Lingual Rewarding: teaches an English-aligned model's preferences to other languages.\n\n"
+        f"{words}\n\n"
+        "`icr <word> --help` says more, and `icr --version` which version this is."
+    )
+
+
+def _call(word: str, arguments: Sequence[str]) -> int:
+    if "=" in word:
+        raise ConfigError(f"{word!r} is a setting, and settings follow a word, as in icr run {word}.")
+    if word not in WORDS:
+        raise ConfigError(f"{word!r} is not a word of icr.{near(word, WORDS)} Words: {', '.join(WORDS)}.")
+    status: int = importlib.import_module(WORDS[word].module).main(arguments)
+    return status

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from icr.config import Settings
+from icr.evaluation import JudgedEvaluation
 from icr.rundir import Key, fingerprint
 from icr.rundir.fingerprint import Json
 from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
@@ -26,14 +27,16 @@ class Keys:
 
     Attributes:
         settings: of the run.
-        data: the prompts that fit the context, or the demonstrations or preferences that are trained on.
+        prompts: those that fit the context and are sampled from; none where examples are given.
+        given: demonstrations or preferences that are trained on as they are.
         evaluated: the prompts of the evaluation; none where nothing is evaluated.
         context: positions of the model, which examples that are given have to fit.
         known: keys by stage.
     """
 
     settings: Settings
-    data: Sequence[Prompt] | Sequence[Demonstration] | Sequence[Preference]
+    prompts: Sequence[Prompt]
+    given: Sequence[Demonstration] | Sequence[Preference] = ()
     evaluated: Sequence[Prompt] = ()
     context: int | None = None
     known: dict[str, Key] = field(default_factory=dict)
@@ -41,16 +44,19 @@ class Keys:
     def of_run(self) -> dict[str, Key]:
         """Keys of all stages."""
         settings = self.settings
-        if settings.evaluation:
+        evaluation = settings.evaluation
+        if evaluation:
             for name, path in settings.stage.baselines.items():
-                self._evaluation(name, path)
+                self._evaluation(evaluation, name, path)
         policies = [settings.model.path]
         for round in range(settings.iterations):
             policies.append(self._round(round, policies))
-            if settings.evaluation:
-                self._evaluation(settings.stage.result.format(round=round), policies[-1])
-        if settings.evaluation and settings.scores:
-            self._reward_accuracy(policies[:1])
+            if evaluation:
+                self._evaluation(evaluation, settings.stage.result.format(round=round), policies[-1])
+        if evaluation and settings.scores:
+            for name, prompt in evaluation.reward_prompts.items():
+                if name != settings.reward_prompt.name:
+                    self._rewards(accuracy_stage(name), prompt, 0, policies[:1])
         return self.known
 
     def _round(self, round: int, policies: Sequence[str]) -> str:
@@ -81,7 +87,7 @@ class Keys:
         self._add(
             stages.responses,
             {"sampling": settings.sampling, "seed": settings.seed, **self._loading()},
-            {"policy": self._version(policies[round]), "prompts": _texts(self.data, "text")},
+            {"policy": self._version(policies[round]), "prompts": _texts(self.prompts, "text")},
         )
         self._rewards(stages.rewards, settings.reward_prompt, round, policies)
         choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
@@ -91,13 +97,16 @@ class Keys:
 
     def _given(self, round: int) -> dict[str, str]:
         skipped = round_stages(round).skipped
-        content = fingerprint.of_value([asdict(row) for row in self.data])
+        content = fingerprint.of_value([asdict(row) for row in self.given])
         self._add(skipped, {"context": self.context, **self._loading()}, {"data": content})
         return {"data": self._version(skipped)}
 
     def _rewards(self, stage: str, prompt: object, round: int, policies: Sequence[str]) -> None:
         settings = self.settings
-        upstream = {"responses": self._version(round_stages(round).responses), "prompts": _texts(self.data, "english")}
+        upstream = {
+            "responses": self._version(round_stages(round).responses),
+            "prompts": _texts(self.prompts, "english"),
+        }
         if settings.reward.needs_reward_pair:
             policy, reference = settings.reward_pair.at(round, policies)
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
@@ -118,27 +127,22 @@ class Keys:
         paths = {"round_start": start, "policy": pair.policy, "reference": pair.reference}
         return {"training_reference": self._version(paths[self.settings.training_reference])}
 
-    def _evaluation(self, name: str, model: str) -> None:
-        settings, evaluation = self.settings, self.settings.evaluation
-        sampling = replace(settings.sampling, n=evaluation.n, **evaluation.sampling)
+    def _evaluation(self, evaluation: JudgedEvaluation, name: str, model: str) -> None:
+        settings = self.settings
         self._add(
             evaluation_stage(name),
             {
                 "evaluation": replace(evaluation, reward_prompts={}),
-                "sampling": sampling,
+                "sampling": evaluation.decoding(settings.sampling),
                 "seed": settings.seed,
                 **self._loading(),
             },
             {"model": self._version(model), "prompts": fingerprint.of_value([asdict(p) for p in self.evaluated])},
         )
 
-    def _reward_accuracy(self, policies: Sequence[str]) -> None:
-        for name, prompt in self.settings.evaluation.reward_prompts.items():
-            if name != self.settings.reward_prompt.name:
-                self._rewards(accuracy_stage(name), prompt, 0, policies)
-
     def _loading(self) -> dict[str, object]:
         """How models are loaded for anything but training."""
+        quantisation = self.settings.adapter and self.settings.adapter.quantisation
         quantisation = self.settings.adapter and self.settings.adapter.quantisation
         loader = replace(self.settings.model.loader, adapter=None, frozen=())
         return {"model": {"loader": loader}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}

@@ -13,19 +13,19 @@ from lightning.pytorch.loggers import Logger
 
 from icr import distributed
 from icr.config import Settings
+from icr.data import RewardPrompt
 from icr.data.context import within_context
 from icr.errors import RunError
-from icr.evaluation.judged import JudgedResponse, metrics
+from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.loading import check_same_vocabulary, context_length
 from icr.modules import ImplicitRewardModule
-from icr.progress import progress
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
-from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
-from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs
-from icr.types import Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
+from icr.rundir.layout import round_stages
+from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs, RoundStart
+from icr.types import DataSource, Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,8 @@ class Pipeline:
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.model.loader.renderer(path)
                 check_same_vocabulary(self.renderer, other, settings.model.path, path)
-        self.given = [] if settings.samples else self._given()
-        self.prompts = self._prompts() if settings.samples else PromptSet([])
-        keys = Keys(settings, self.prompts.prompts or self.given, self.evaluated, self.context)
+        self.prompts, self.given = self._data(settings.data)
+        keys = Keys(settings, self.prompts.prompts, self.given, self.evaluated, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
 
     def run(self, loggers: Callable[[int], Sequence[Logger]]) -> list[ModelResult]:
@@ -69,34 +68,39 @@ class Pipeline:
         Args:
             loggers: given the number of a round, the Lightning loggers of its training.
         """
-        settings = self.settings
-        models = settings.stage.baselines if settings.evaluation else {}
-        results = [ModelResult(name, "start", None, self._evaluate(name, path)) for name, path in models.items()]
+        settings, evaluation = self.settings, self.settings.evaluation
+        results = []
+        if evaluation:
+            for name, path in settings.stage.baselines.items():
+                results.append(ModelResult(name, "start", None, self._evaluate(evaluation, name, path)))
         policies = [settings.model.path]
         for round in range(settings.iterations):
             policies.append(str(self._round(round, policies, loggers(round))))
-            if settings.evaluation:
+            if evaluation:
                 name = settings.stage.result.format(round=round)
-                results.append(ModelResult(name, "round", round, self._evaluate(name, policies[-1])))
+                results.append(ModelResult(name, "round", round, self._evaluate(evaluation, name, policies[-1])))
         return results
 
     @property
     def skipped(self) -> dict[str, dict[str, int]]:
         """What was left out before anything was trained on: `[language][reason]` is a count."""
-        return self.prompts.skipped if self.settings.samples else self.store.json(round_stages(0).skipped, dict)
+        if self.settings.samples:
+            return self.prompts.skipped
+        skipped: dict[str, dict[str, int]] = self.store.json(round_stages(0).skipped, dict)
+        return skipped
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
-        settings = self.settings
-        if not settings.evaluation or not settings.scores:
+        settings, evaluation = self.settings, self.settings.evaluation
+        if not evaluation or not evaluation.reward_prompts or not settings.scores:
             return {}
         data = regenerate.RoundData(self.store, 0, self.prompts.prompts, (settings.seed, 0))
         responses = ResponseTable(Response, data.by_key).read(self.store.layout.round(0).responses)
-        accuracy = {}
-        for name, prompt in settings.evaluation.reward_prompts.items():
-            scored = self._accuracy_rewards(name, prompt, responses, data.by_key)
-            accuracy[name] = settings.evaluation.accuracy(scored, responses, data.by_key)
-        return accuracy
+        rewards = {
+            name: self._rewards(name, prompt, responses, data.by_key)
+            for name, prompt in evaluation.reward_prompts.items()
+        }
+        return reward_accuracies(evaluation.pointwise, responses, data.by_key, rewards)
 
     @cached_property
     def evaluated(self) -> list[Prompt]:
@@ -104,14 +108,22 @@ class Pipeline:
         evaluation = self.settings.evaluation
         return evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split).prompts if evaluation else []
 
-    def _prompts(self) -> PromptSet:
-        """The prompts of the stage's split that fit the context.
+    def _data(self, data: DataSource) -> tuple[PromptSet, Sequence[Demonstration] | Sequence[Preference]]:
+        """Prompts to sample responses to, or examples to train on as they are."""
+        codes = self.settings.langs.codes
+        if data.provides == "prompts":
+            return self._that_fit(data.prompts(codes, self.settings.stage.split)), []
+        if data.provides == "demonstrations":
+            return PromptSet([]), data.demonstrations(codes)
+        return PromptSet([]), data.preferences(codes)
+
+    def _that_fit(self, given: PromptSet) -> PromptSet:
+        """The prompts that fit the context.
 
         Raises:
             RunError: none fits.
         """
         settings = self.settings
-        given = settings.data.prompts(settings.langs.codes, settings.stage.split)
         texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
         limit = settings.sampling.max_new_tokens
         kept = within_context(given, self.renderer, texts, self.context, limit)
@@ -122,13 +134,8 @@ class Pipeline:
             )
         return kept
 
-    def _given(self) -> list[Demonstration] | list[Preference]:
-        data, codes = self.settings.data, self.settings.langs.codes
-        return data.demonstrations(codes) if data.provides == "demonstrations" else data.preferences(codes)
-
     def _round(self, round: int, policies: Sequence[str], loggers: Sequence[Logger]) -> Path:
-        settings, stages = self.settings, round_stages(round)
-        loader = settings.model.loader
+        settings, loader = self.settings, self.settings.model.loader
 
         def load() -> LoadedModel:
             if settings.model.from_scratch and round == 0:
@@ -138,28 +145,29 @@ class Pipeline:
         make = functools.partial(self._pairs, round, policies)
         folder = settings.training.run(self.store, round, load, make, loggers)
         if loader.adapter and loader.adapter.merge:
-            alone = distributed.rank() == 0
-            merged = functools.partial(loader.load_merged, str(folder)) if alone else lambda: None
-            self.store.folder(stages.merged, merged)
+            self.store.folder(
+                round_stages(round).merged,
+                lambda: loader.load_merged(str(folder)) if distributed.rank() == 0 else None,
+            )
         return folder
 
     def _pairs(self, round: int, policies: Sequence[str], policy: LoadedModel) -> PairCallback:
         settings = self.settings
         pair = settings.reward_pair
         references = {"round_start": None, "policy": pair.policy, "reference": pair.reference}
-        shared = {
-            "store": self.store,
-            "round": round,
-            "policy": policy,
-            "training_reference": references[settings.training_reference],
-            "loader": settings.model.loader,
-            "tokens_per_batch": settings.scoring.tokens_per_batch,
-            "seed": (settings.seed, round),
-        }
+        start = RoundStart(
+            store=self.store,
+            round=round,
+            policy=policy,
+            training_reference=references[settings.training_reference],
+            loader=settings.model.loader,
+            tokens_per_batch=settings.scoring.tokens_per_batch,
+            seed=(settings.seed, round),
+        )
         if not settings.samples:
-            return GivenPairs(**shared, make=functools.partial(pairs.from_given, self.given), context=self.context)
+            return GivenPairs(start, make=functools.partial(pairs.from_given, self.given), context=self.context)
         return RegeneratePairs(
-            **shared,
+            start,
             prompts=self.prompts.prompts,
             sampler=settings.sampling,
             annotator=settings.reward.for_round(settings.reward_prompt, pair.at(round, policies), self._load_scorer),
@@ -174,33 +182,30 @@ class Pipeline:
         models = residency.reward_pair(self.settings.model.loader, pair, trained, self.device, one_at_a_time=alone)
         return ImplicitRewardModule(*models, tokens_per_batch=self.settings.scoring.tokens_per_batch)
 
-    def _evaluate(self, name: str, path: str) -> dict[str, dict[str, float]]:
-        evaluation, settings = self.settings.evaluation, self.settings
-
-        def make() -> list[JudgedResponse]:
-            model = settings.model.loader.load(path, self.device)
-            with progress(len(self.evaluated), f"{name} · evaluation") as update:
-                mine = distributed.shard(self.evaluated)
-                seed = (settings.seed, "evaluation")
-                return distributed.gather_to_rank0(evaluation.judged(model, mine, settings.sampling, seed, update))
-
-        figures = metrics(self.store.rows(evaluation_stage(name), Table(JudgedResponse), make))
-        log.info("%s: win rate %.1f %%, mean over target languages", name, figures["win_rate"]["mean"])
-        return figures
-
-    def _accuracy_rewards(
-        self, name: str, prompt, responses: list[Response], by_key: dict[tuple[str, str], Prompt]
-    ) -> list[ScoredResponse]:
-        if name == self.settings.reward_prompt.name:
-            return Table(ScoredResponse).read(self.store.layout.round(0).rewards)
+    def _evaluate(self, evaluation: JudgedEvaluation, name: str, path: str) -> dict[str, dict[str, float]]:
         settings = self.settings
+        rows = evaluate(
+            self.store,
+            name,
+            functools.partial(settings.model.loader.load, path, self.device),
+            self.evaluated,
+            sampler=evaluation.decoding(settings.sampling),
+            judge=evaluation.pairwise,
+            references=evaluation.references,
+            seed=(settings.seed, "evaluation"),
+        )
+        found = figures(rows)
+        log.info("%s: win rate %.1f %%, mean over target languages", name, found["win_rate"]["mean"])
+        return found
+
+    def _rewards(
+        self, name: str, prompt: RewardPrompt, responses: list[Response], by_key: dict[tuple[str, str], Prompt]
+    ) -> list[ScoredResponse]:
+        """Rewards of round 0's responses under a reward prompt; the run's own are there already."""
+        settings = self.settings
+        if name == settings.reward_prompt.name:
+            return Table(ScoredResponse).read(self.store.layout.round(0).rewards)
         pair = (settings.reward_pair.policy, settings.reward_pair.reference)
         annotator = settings.reward.for_round(prompt, pair, self._load_scorer)
-
-        def make() -> list[ScoredResponse]:
-            policy = settings.model.loader.load(settings.model.path, self.device)
-            with progress(len(responses) * 2, f"{name} reward · scoring") as update:
-                mine = distributed.shard(responses, together=settings.sampling.n)
-                return distributed.gather_to_rank0(annotator.annotate(mine, by_key, policy, update))
-
-        return self.store.rows(accuracy_stage(name), Table(ScoredResponse), make)
+        load = functools.partial(settings.model.loader.load, settings.model.path, self.device)
+        return rewards_under(self.store, name, annotator, load, responses, by_key, together=settings.sampling.n)

@@ -240,13 +240,3 @@ class PreferenceSource(Protocol):
 
 DataSource = PromptSource | DemonstrationSource | PreferenceSource
 """Where a run's data come from; `provides` tells which of them it is."""
-
-
-class Judge(Protocol):
-    """Marks answers. Config group `judge`."""
-
-    def score(self, prompt: Prompt, response: str) -> float:
-        """Quality of `response`, higher is better."""
-
-    def opponent(self, prompt: Prompt) -> str:
-        """The fixed answer that `response` is compared with for the win rate."""

@@ -38,7 +38,7 @@ from icr.models import residency  # noqa: E402
 from icr.modules.scorer import ImplicitRewardModule  # noqa: E402
 from icr.rundir import Key, RunDirectory  # noqa: E402
 from icr.rundir.layout import round_stages  # noqa: E402
-from icr.training.regenerate_pairs import GivenPairs  # noqa: E402
+from icr.training.regenerate_pairs import GivenPairs, RoundStart  # noqa: E402
 from icr.types import PreferencePair, Prompt  # noqa: E402
 
 SHAPE = dict(
@@ -156,17 +156,9 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
     stages = round_stages(0)
     keys = {stage: Key({}, {}) for stage in (stages.skipped, stages.pairs, stages.model)}
     store = RunDirectory(Path(tempfile.mkdtemp(dir=folder)), keys)
-    made = lambda loaded: GivenPairs(  # noqa: E731
-        store=store,
-        round=0,
-        policy=loaded,
-        training_reference=None,
-        loader=settings.model.loader,
-        tokens_per_batch=settings.scoring.tokens_per_batch,
-        seed=(0,),
-        make=lambda renderer: pairs,
-        context=None,
-    )
+    budget = settings.scoring.tokens_per_batch
+    start = lambda loaded: RoundStart(store, 0, loaded, None, settings.model.loader, budget, (0,))  # noqa: E731
+    made = lambda loaded: GivenPairs(start(loaded), make=lambda renderer: pairs, context=None)  # noqa: E731
     return lambda: settings.training.run(store, 0, lambda: policy, made, [])
 
 

@@ -1,8 +1,18 @@
-"""From `conf/` to checked settings: the only room beside the entry points that knows Hydra."""
+"""From `conf/` to checked settings: the only room beside the entry points that knows Hydra.
 
-from icr.config.build import build
+`build` and `Settings` import torch, and are imported when they are asked for: composing and `--help` do without.
+"""
+
+from typing import TYPE_CHECKING
+
 from icr.config.files import conf_dir
 from icr.config.nodes import nodes
-from icr.config.settings import Settings
+from icr.lazy import lazily
+
+if TYPE_CHECKING:
+    from icr.config.build import build
+    from icr.config.settings import Settings
 
 __all__ = ["Settings", "build", "conf_dir", "nodes"]
+
+__getattr__ = lazily(__name__, {"icr.config.build": ["build"], "icr.config.settings": ["Settings"]})

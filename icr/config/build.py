@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from icr.config.consistency import check_family
 from icr.config.files import conf_dir
 from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, optional, require_given, typed
@@ -39,8 +40,11 @@ def build(cfg: DictConfig) -> Settings:
     """
     langs = typed(Languages, "langs", OmegaConf.to_container(cfg.langs))
     require_given(cfg)
-    groups = {name: kind if kind in KINDS else "dict" for name, kind in (signature(Settings) or {}).items()}
-    check("", OmegaConf.to_container(cfg, resolve=True), groups)
+    top = {
+        name: kind if KINDS.keys() >= set(kind.split(" | ")) else "dict"
+        for name, kind in (signature(Settings) or {}).items()
+    }
+    check("", OmegaConf.to_container(cfg, resolve=True), top)
     if cfg.iterations < 1:
         raise ConfigError(f"iterations must be at least 1, got {cfg.iterations}.")
     one_of(cfg, "training_reference", TRAINING_REFERENCES)
@@ -62,15 +66,18 @@ def build(cfg: DictConfig) -> Settings:
         scoring=typed(ScoringSettings, "scoring", _values(cfg, "scoring")),
         trainer=_trainer(cfg),
         strategy=make(cfg, "strategy"),
+        judge=optional(cfg, "judge"),
         evaluation=_evaluation(cfg),
         data=make(cfg, "data"),
         training_reference=cfg.training_reference,
         seed=cfg.seed,
+        made_for=cfg.made_for,
         iterations=cfg.iterations,
         controls=_values(cfg, "controls"),
         logger=make(cfg, "logger"),
         run=typed(RunSettings, "run", _values(cfg, "run")),
     )
+    check_family(settings.made_for, settings.model)
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)
@@ -109,9 +116,9 @@ def _trainer(cfg: DictConfig) -> TrainerSettings:
 
 
 def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
-    if "_target_" not in cfg.evaluation:
+    evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
+    if evaluation is None:
         return None
-    evaluation: JudgedEvaluation = make(cfg, "evaluation")
     try:
         make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
     except ConfigError as error:

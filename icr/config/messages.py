@@ -1,19 +1,18 @@
-"""What went wrong, in one paragraph: errors of other libraries that a user of the command line can put right."""
+"""What went wrong, in one paragraph: errors of Hydra that a user of the command line can put right."""
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icr.errors import near
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
-
 LAUNCHERS = {"joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of Hydra's plugins, and the extra of icr that installs each."""
+
+HINTS = {"langs": " Languages by their codes are a list: langs=[en,es]."}
+"""What else a group takes, where something is given that is no option of it."""
 
 
 def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys: Callable[[], Sequence[str]]) -> str:
@@ -29,13 +28,17 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
         key = match.group(1)
         given = f" with {' '.join(chosen)}" if chosen else ""
         hint = near(key, [known for known in keys() if not key.startswith(f"{known}.")])
-        return f"{key} is not a setting{given}.{hint} `python -m icr.run --cfg job` lists them all."
+        return f"{key} is not a setting{given}.{hint} `icr run --cfg job` lists them all."
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match.group(1).rpartition("/")
         if group == "hydra/launcher" and option in LAUNCHERS:
             return f"{group}={option} needs its plugin: pip install 'icr[{LAUNCHERS[option]}]'."
         names = options(conf, group)
-        return f"{group}={option}: there is no such option.{near(option, names)} Options: {', '.join(names)}."
+        hint = near(option, names) + HINTS.get(group, "")
+        return f"{group}={option}: there is no such option.{hint} Options: {', '.join(names)}."
+    if match := re.search(r"Ambiguous value for argument '((.+?)=(.*?))'", text):
+        given, group, values = match.groups()
+        return f"{given}: several values are a sweep, with -m, or a list, as in {group}=[{values}]."
     if "Config group override must be" in text or "override_grammar" in text:
         return f"Overrides are written key=value, and groups take the name of an option, as in loss=dpo. {text}"
     return text
@@ -44,19 +47,3 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
 def options(conf: Path, group: str) -> list[str]:
     """Names of a group's options; files that begin with `_` are what options are built on."""
     return sorted(path.stem for path in (conf / group).glob("[!_]*.yaml"))
-
-
-def system_error(error: OSError) -> str:
-    """What the operating system refused, and what to do about it."""
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in FULL:
-        return (
-            f"The disk is full{where}: {error.strerror}. Nothing half-written is trusted; free some space, and the "
-            f"same command on the same run.dir goes on from the last complete stage."
-        )
-    if error.errno in UNUSABLE and error.filename:
-        return (
-            f"{error.filename} cannot be used: {error.strerror}. If it belongs to the run directory, give one that can "
-            f"be written, as in run.dir=<folder>."
-        )
-    return str(error)

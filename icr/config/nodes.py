@@ -78,7 +78,7 @@ def require_given(cfg: DictConfig) -> None:
         missing.pop("model.reference", None)  # It stands for nothing else.
     if needed := [key for key, itself in missing.items() if itself]:
         raise ConfigError(
-            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `python -m icr.run --help` with the same "
+            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `icr run --help` with the same "
             f"choices says what for."
         )
 

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from icr.config.languages import language_names
 from icr.data.reward_prompts import RewardPrompt
 from icr.evaluation import JudgedEvaluation
+from icr.judges import Judge
 from icr.losses import Objective
 from icr.models import Loader, Lora
 from icr.modules import Schedule
@@ -63,6 +64,8 @@ class ModelSettings:
     """`π_I`, for which `reward_pair.reference` stands."""
     shape: dict | None = field(compare=False)
     """Its configuration, by transformers' names, for plans where it is not on this machine."""
+    family: str | None = field(compare=False)
+    """Which settings it goes with; None where that is the user's to know. See `made_for`."""
     from_scratch: bool
     """Whether training starts from random weights of its configuration."""
     loader: Loader
@@ -131,10 +134,13 @@ class Settings:
     scoring: ScoringSettings
     trainer: TrainerSettings
     strategy: Strategy = field(compare=False)
+    judge: Judge | None
     evaluation: JudgedEvaluation | None
     data: DataSource
     training_reference: str
     seed: int
+    made_for: str | None = field(compare=False)
+    """Family of models that decoding, optimiser, trainer and judge are made for, where `data` brought them."""
     iterations: int = field(compare=False)
     controls: Mapping[str, list[str]] = field(compare=False)
     logger: Callable[[Path], Tracker] = field(compare=False)

@@ -1,132 +1,38 @@
-"""`python -m icr.doctor`: examine a model pair and its prompts, and plan memory and hours, before an expensive run."""
+"""`icr doctor`, `python -m icr.doctor`: examine a model pair and its prompts, and plan memory and hours."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import MissingMandatoryValue
-from rich.console import Console
+from omegaconf import DictConfig
 
-from icr import config
-from icr.cli import quiet, report, run_app
-from icr.config.nodes import typed
-from icr.doctor.checks.examine import Examination
-from icr.doctor.findings import FAIL
-from icr.doctor.plan.architecture import architecture
-from icr.doctor.plan.hardware import DEVICES, THIS, this_machine
-from icr.doctor.plan.phases import Plan, make_plan
-from icr.doctor.plan.workload import Workload, workload
-from icr.doctor.settings import DoctorSettings
-from icr.doctor.setup import Setup, setup_of
-from icr.doctor.show import show_findings, show_plan, verdict
-from icr.errors import ICRError, ModelError
-from icr.rundir.atomic import write_json
+from icr.config.command import run_app, said
+from icr.config.files import conf_dir
+from icr.terminal import Exit, quiet
 
 PARTS = ("check", "plan")
 
 
-@hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="doctor")
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="doctor")
 def app(cfg: DictConfig) -> None:
-    """Examine and plan. Ends with exit code 1 where a check fails, 2 where the settings are at fault."""
+    """Examine and plan, and exit with `Exit.FINDING` where a check fails."""
+    from icr.doctor.job import job  # Seconds of imports, which --help does without.
+
     quiet()
-    try:
+    with said():
         failures = job(cfg)
-    except (ICRError, OSError) as error:
-        if os.environ.get("ICR_TRACEBACK"):
-            raise
-        report(error)
-        raise SystemExit(2) from error
     if failures:
-        raise SystemExit(1)
-
-
-def job(cfg: DictConfig) -> int:
-    """Print the findings and the plan, and return how many checks failed."""
-    doctor = typed(DoctorSettings, "doctor", OmegaConf.to_container(cfg.doctor, resolve=True))
-    with open_dict(cfg):
-        del cfg["doctor"]
-        if doctor.only == "plan":
-            _stand_in(cfg.data)
-    settings = config.build(cfg)
-    setup = setup_of(settings, "cpu" if settings.trainer.accelerator == "cpu" else "cuda")
-    console = Console()
-    results: dict = {}
-    with Console(stderr=True).status("") as status:
-        tell = lambda doing: status.update(f"{doing} …")  # noqa: E731
-        plan, work = None, None
-        examination = Examination(settings, doctor, setup, tell)
-        if doctor.only != "check":
-            tell("planning")
-            try:
-                plan, work = planned(settings, doctor, setup)
-            except ModelError:
-                if doctor.only == "plan":
-                    raise
-                # The checks find the same, and say what to do.
-        if doctor.only != "plan":
-            examination.machine(Path(cfg.run.dir), plan and plan.disk)
-            examination.models_and_prompts()
-        devices = {
-            name: this_machine(setup.device) if name == THIS else DEVICES[name] for name in doctor.devices if plan
-        }
-    if doctor.only != "plan":
-        show_findings(examination.findings, console)
-        results["findings"] = [asdict(finding) for finding in examination.findings]
-    if plan:
-        show_plan(plan, work, devices, doctor, console)
-        hours = {k: {p.name: plan.hours(p, d, doctor) for p in plan.phases} for k, d in devices.items()}
-        results["plan"] = {**plan.as_dict(), "hours": hours, "fits": {k: plan.fits(d) for k, d in devices.items()}}
-    if doctor.json:
-        write_json(Path(doctor.json), results)
-    if doctor.only != "plan":
-        console.print(verdict(examination.findings))
-    return sum(finding.level == FAIL for finding in examination.findings)
-
-
-def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> tuple[Plan, Workload]:
-    """The plan, and the prompts that it is for.
-
-    Raises:
-        ModelError: the model is neither on this machine nor described.
-    """
-    shape = settings.model.shape
-    policy = architecture(settings.model.path, shape, settings.model.loader)
-    try:
-        reference = architecture(settings.reward_pair.reference, shape, settings.model.loader)
-    except ModelError:
-        reference = replace(policy, path=settings.reward_pair.reference, base=None)
-    try:
-        renderer = settings.model.loader.renderer(settings.model.path)
-    except ModelError:
-        if policy.local:
-            raise
-        renderer = None
-    work = workload(settings, doctor, renderer, policy.context)
-    return make_plan(settings, doctor, setup, (policy, reference), work), work
-
-
-def _stand_in(data: DictConfig) -> None:
-    """A plan does without prompts: it says what it assumes in their place."""
-    for key in data:
-        try:
-            data[key]
-        except MissingMandatoryValue:
-            data[key] = f"data.{key} is not given"
+        raise SystemExit(Exit.FINDING)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Examine, and turn what the user can put right into a paragraph on standard error."""
-    if arguments is not None:
-        sys.argv[1:] = arguments
-    if sys.argv[1:2] and sys.argv[1] in PARTS:
-        sys.argv[1] = f"doctor.only={sys.argv[1]}"
-    return run_app(app, stopped="stopped.", name="doctor")
+    """Examine, and return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in PARTS:
+        words[0] = f"doctor.only={words[0]}"
+    return run_app(app, words, name="doctor")
 
 
 if __name__ == "__main__":

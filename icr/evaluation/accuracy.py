@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icr.evaluation.win_rate import TIE
+from icr.judges import TIE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

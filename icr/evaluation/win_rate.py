@@ -1,4 +1,4 @@
-"""Win rate against a fixed opponent, its standard error, and the mean over target languages. Percent throughout."""
+"""Win rate against reference answers, its standard error, and the mean over target languages. Percent throughout."""
 
 from __future__ import annotations
 
@@ -8,54 +8,62 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
 SOURCE_LANGUAGE = "en"
-TIE = 1e-9  # marks that are sums of fifths differ in their last bits; such scores are equal
 
 
-def preferences(scores: ArrayLike, opponent_scores: ArrayLike) -> NDArray[np.float64]:
-    """Outcome of each comparison: 1 a win, 0.5 a tie (scores within `TIE`), 0 a loss.
+def prompt_means(preferences: ArrayLike, prompts: Sequence[Hashable]) -> NDArray[np.float64]:
+    """`m_i = Σ_k q_ik / K_i`: mean preference over the `K_i` answers to each prompt that have a verdict.
 
     Args:
-        scores, opponent_scores: judge scores of the model's and of the opponent's answers. Shape `[N]`.
+        preferences: `q` of each comparison in [0, 1]; NaN where there is no verdict. Shape `[N]`.
+        prompts: what the comparisons of one prompt share, such as its id. Length `N`.
 
     Returns:
-        Shape `[N]`, float64.
+        Shape `[P]`, float64, prompts in order of appearance; those without any verdict are left out.
 
     Raises:
-        ValueError: the shapes differ or are not `[N]` with `N ≥ 1`, or a score is not finite.
+        ValueError: lengths differ, there is no comparison, or a preference is outside [0, 1].
     """
-    ours, theirs = np.asarray(scores, dtype=np.float64), np.asarray(opponent_scores, dtype=np.float64)
-    if ours.ndim != 1 or ours.shape != theirs.shape or ours.size == 0:
-        raise ValueError(f"need two non-empty vectors of one length, got shapes {ours.shape} and {theirs.shape}")
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        raise ValueError("a score is not finite")
-    difference = ours - theirs
-    return np.where(np.abs(difference) <= TIE, 0.5, (difference > 0).astype(np.float64))
+    outcomes = np.asarray(preferences, dtype=np.float64)
+    if outcomes.ndim != 1 or outcomes.size == 0 or len(prompts) != outcomes.size:
+        raise ValueError(f"need non-empty columns of one length, got shape {outcomes.shape} and {len(prompts)} prompts")
+    known = outcomes[~np.isnan(outcomes)]
+    if known.size and not (known.min() >= 0 and known.max() <= 1):
+        raise ValueError("a preference is outside [0, 1]")
+    of_prompt: dict[Hashable, list[float]] = {}
+    for prompt, outcome in zip(prompts, outcomes.tolist(), strict=True):
+        if not math.isnan(outcome):
+            of_prompt.setdefault(prompt, []).append(outcome)
+    return np.array([math.fsum(values) / len(values) for values in of_prompt.values()], dtype=np.float64)
 
 
-def win_rate(scores: ArrayLike, opponent_scores: ArrayLike) -> float:
-    """`100 · mean(preferences)`: percent of comparisons won, a tie counting a half.
+def win_rate(preferences: ArrayLike, prompts: Sequence[Hashable]) -> float:
+    """`100 · mean(m)` over `prompt_means`: percent of comparisons won, a tie counting a half, prompts counting alike.
+
+    NaN without a verdict.
 
     Raises:
-        ValueError: as `preferences`.
+        ValueError: as `prompt_means`.
     """
-    return float(100.0 * preferences(scores, opponent_scores).mean())
+    means = prompt_means(preferences, prompts)
+    return float(100.0 * means.mean()) if means.size else math.nan
 
 
-def win_rate_standard_error(scores: ArrayLike, opponent_scores: ArrayLike) -> float:
-    """Standard error of `win_rate` in percentage points: `100 · s/√N`, `s` the sample deviation of the outcomes.
+def win_rate_standard_error(preferences: ArrayLike, prompts: Sequence[Hashable]) -> float:
+    """Standard error of `win_rate` in percentage points: `100 · s/√P`, `s` the sample deviation of `prompt_means`.
 
-    It covers the sampling of prompts, not that of another training seed. NaN for a single comparison.
+    Prompts are what is drawn: the answers to one prompt are a cluster, and more of them do not make more prompts. It
+    does not cover another training seed. NaN with verdicts on a single prompt.
 
     Raises:
-        ValueError: as `preferences`.
+        ValueError: as `prompt_means`.
     """
-    outcomes = preferences(scores, opponent_scores)
-    return float(100.0 * outcomes.std(ddof=1) / math.sqrt(outcomes.size)) if outcomes.size > 1 else math.nan
+    means = prompt_means(preferences, prompts)
+    return float(100.0 * means.std(ddof=1) / math.sqrt(means.size)) if means.size > 1 else math.nan
 
 
 def target_languages(languages: Sequence[str]) -> list[str]:
@@ -64,7 +72,7 @@ def target_languages(languages: Sequence[str]) -> list[str]:
 
 
 def with_mean(values: Mapping[str, float]) -> dict[str, float]:
-    """`{"mean": …, "<lang>": …}`: a statistic a language, preceded by its unweighted mean over the target languages.
+    """`{"mean": …, "<lang>": …}`: a statistic per language, preceded by its unweighted mean over the target languages.
 
     A target language without a value (NaN) is not left out in silence: it makes the mean NaN. No languages give `{}`.
     """

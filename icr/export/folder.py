@@ -36,7 +36,7 @@ class FinishedRun:
     @property
     def name(self) -> str:
         """The model's name in the run's tables, such as `M1`."""
-        return self.config.get("stage", {}).get("result", "M{round}").format(round=self.round)
+        return str(self.config.get("stage", {}).get("result", "M{round}")).format(round=self.round)
 
 
 def finished_run(directory: Path, round: int | None = None) -> FinishedRun:

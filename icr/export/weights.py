@@ -73,9 +73,10 @@ def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTraine
         return model.to(dtype or _stored_dtype(base, remote_code))  # type: ignore[arg-type]
     try:
         options = {"trust_remote_code": remote_code, "use_safetensors": True}
-        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
+        whole: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
+    return whole
 
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:

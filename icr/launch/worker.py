@@ -11,12 +11,11 @@ from omegaconf import OmegaConf
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from icr import config, distributed, rundir
-from icr.cli import quiet
-from icr.config.messages import system_error
 from icr.errors import ICRError, RunError
 from icr.launch import processes as launch
-from icr.run import prepared, run_with_controls
+from icr.run.job import prepared, run_with_controls
 from icr.rundir import Layout
+from icr.terminal import quiet, system_error
 
 
 def work(directory: Path) -> None:

@@ -106,7 +106,7 @@ class PreferenceModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """A fresh optimiser over the trainable parameters; the schedule reads the round's length when it is known."""
         optimizer = self.optimizer([p for p in self.policy.parameters() if p.requires_grad])
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self._data.steps))
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule.factor(step, self.data.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -133,11 +133,12 @@ class PreferenceModule(LightningModule):
             raise RunError(f"The checkpoint of this training lacks {min(missing)}: delete it, or give another run.dir.")
         if "loops" in checkpoint:  # Not in one of the weights alone.
             counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-            done = self._data.micro_batches_before(checkpoint["global_step"])
+            done = self.data.micro_batches_before(checkpoint["global_step"])
             counts |= {name: count + done - counts["processed"] for name, count in counts.items()}
 
     @property
-    def _data(self) -> CrossLingualPairDataModule:
+    def data(self) -> CrossLingualPairDataModule:
+        """The data module of the trainer."""
         data: CrossLingualPairDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
 

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
+from icr.checks import require_number
+from icr.judges import Answer, Comparison, Score, ScoresCompared, Verdict
 from icr.pocket.answers import Marks, Reading, compose, read
 from icr.pocket.lexicon import language
 from icr.pocket.specs import Spec, dice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from icr.types import Prompt
 
 
+@dataclass(frozen=True)
 class PocketJudge:
-    """Scores an answer `valid · mean(marks) − malformed`, and answers itself as the opponent of the win rate.
+    """Scores an answer `valid · mean(marks) − malformed`, between −0.1 and 1, and compares two by their scores.
 
     `valid` is the share of words that belong (right language, right topic), and the marks are those of `answers.Marks`.
 
-    Args:
+    Attributes:
         malformed: taken off where the text is not a well-formed answer.
-        opponent_skill: probability of each mark of the opponent's answer to be good, which is also its expected score.
     """
 
-    def __init__(self, malformed: float = 0.1, opponent_skill: float = 0.6) -> None:
-        self.malformed = malformed
-        self.opponent_skill = opponent_skill
+    malformed: float = 0.1
 
-    def score(self, prompt: Prompt, response: str) -> float:
-        """Quality of `response`, between −0.1 and 1."""
-        reading = _read(prompt, response)
-        return reading.valid * reading.marks.mean - self.malformed * (not reading.well_formed)
+    scores: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
+
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        """Quality of each answer."""
+        readings = [_read(answer.prompt, answer.text) for answer in answers]
+        return [Score(r.valid * r.marks.mean - self.malformed * (not r.well_formed)) for r in readings]
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """The better score wins."""
+        return self._compared.compare(comparisons)
 
     def marks(self, prompt: Prompt, response: str) -> dict[str, float]:
         """What the score is made of, by name: the five marks and `well_formed` as 0 or 1, and `valid`, a share."""
@@ -38,10 +48,34 @@ class PocketJudge:
         parts = asdict(reading.marks) | {"valid": reading.valid, "well_formed": reading.well_formed}
         return {name: float(value) for name, value in parts.items()}
 
-    def opponent(self, prompt: Prompt) -> str:
-        """The fixed answer that responses are compared with: one for each id and language, each mark good by chance."""
+    @cached_property
+    def _compared(self) -> ScoresCompared:
+        return ScoresCompared(self)
+
+
+@dataclass(frozen=True)
+class PocketReferences:
+    """Reference answers of middling quality: one for each id and language, each of its marks good by chance.
+
+    Attributes:
+        skill: probability of each mark to be good, which is also the expected score.
+
+    Raises:
+        ValueError: `skill` is not a probability.
+    """
+
+    skill: float = 0.6
+
+    def __post_init__(self) -> None:
+        require_number("skill", self.skill, least=0, most=1)
+
+    def answers(self, prompts: Sequence[Prompt]) -> dict[tuple[str, str], str]:
+        """The reference answer to each prompt, by id and language."""
+        return {(prompt.id, prompt.language): self._answer(prompt) for prompt in prompts}
+
+    def _answer(self, prompt: Prompt) -> str:
         rng = dice("opponent", prompt.id, prompt.language)
-        marks = Marks(*(rng.random() < self.opponent_skill for _ in fields(Marks)))
+        marks = Marks(*(rng.random() < self.skill for _ in fields(Marks)))
         return compose(Spec.from_id(prompt.id), language(prompt.language), marks, rng)
 
 

@@ -183,15 +183,17 @@ def examples(run: Run, models: Sequence[str]) -> Answers | None:
         if frame is None or not len(frame) or not {"language", "score", "text", "prompt"} <= set(frame):
             continue
         languages = sorted(dict.fromkeys(frame["language"]), key=lambda l: l == "en")
-        found = [(l, _extremes(frame[frame["language"] == l])) for l in languages]
+        by = "score" if frame["score"].notna().any() else "preference"
+        judged = frame[frame[by].notna()]
+        found = [(l, _extremes(judged[judged["language"] == l], by)) for l in languages if l in set(judged["language"])]
         return {"model": display_name(model), "languages": found}
     return None
 
 
-def _extremes(frame: pd.DataFrame) -> list[tuple[str, Row]]:
-    """Best and worst by score; among equals, by the lead over the opponent, then by id."""
+def _extremes(frame: pd.DataFrame, by: str) -> list[tuple[str, Row]]:
+    """Best and worst by score, or by preference; among equals, by the lead over the opponent, then by id."""
     rows = _rows(frame)
-    rows.sort(key=lambda r: (r["score"], r["score"] - (r.get("opponent_score") or 0.0), str(r.get("id"))))
+    rows.sort(key=lambda r: (r[by], r[by] - (r.get("opponent_score") or 0.0), str(r.get("id"))))
     named = [("best", rows[-1]), ("worst", rows[0])] if len(rows) > 1 else [("only", rows[0])]
     texts = ("prompt", "text", "opponent")
     return [(label, {**row, **{key: clip(row.get(key)) for key in texts}}) for label, row in named]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -12,18 +12,20 @@ import torch
 
 from icr.data import RewardPrompt
 from icr.errors import RunError
+from icr.judges import Answer, PointwiseJudge, Score, is_pointwise
 from icr.logps import NonFiniteLogpError
 from icr.models.loading import LoadedModel
 from icr.modules.scorer import ImplicitRewardModule
 from icr.rewards import implicit_reward
 from icr.rundir import fingerprint
-from icr.types import Judge, Prompt, Response, ScoredResponse
+from icr.types import Prompt, Response, ScoredResponse
 
 Prompts = Mapping[tuple[str, str], Prompt]
 OnBatch = Callable[[int], object]
 LoadScorer = Callable[[tuple[str, str], LoadedModel], ImplicitRewardModule]
 
 TRUNCATED = "cut by the length limit"
+UNSCORED = "not scored by the judge"
 
 
 class Annotator(Protocol):
@@ -132,7 +134,8 @@ class JudgeReward:
     `P(a preferred to b) = σ(slope·(score_a − score_b))`, drawn as `slope·score + Gumbel noise`, seeded per response.
     """
 
-    judge: Judge
+    judge: PointwiseJudge
+    """Scores responses one by one."""
     slope: float
     """Sharpness of the labels; `inf` never errs."""
     seed: int = 0
@@ -141,8 +144,13 @@ class JudgeReward:
     needs_reward_pair: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.judge is None:
-            raise ValueError("judge is missing: reward=judge needs an evaluation with one, such as evaluation=pocket")
+        if not self.judge:
+            raise ValueError(
+                "judge is missing: reward=judge takes the run's judge; add judge=<option>, such as judge=pocket for "
+                "the embedded world"
+            )
+        if not is_pointwise(self.judge):
+            raise ValueError(f"judge must score answers one by one, and {type(self.judge).__name__} compares only")
         if not self.slope > 0:
             raise ValueError(f"slope must be above 0, got {self.slope!r}")
 
@@ -153,17 +161,21 @@ class JudgeReward:
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
     ) -> list[ScoredResponse]:
-        """Judge every response."""
-        scored = []
-        for response in responses:
-            score = self.judge.score(prompts[response.id, response.language], response.text)
-            reward = score if math.isinf(self.slope) else self.slope * score + self._gumbel(response)
-            scored.append(_scored(response, reward, math.nan, math.nan, self.keep_truncated))
-            on_batch(1)
-        return scored
+        """Judge every response; one that the judge gives no score is not usable."""
+        answers = [Answer(prompts[response.id, response.language], response.text) for response in responses]
+        scores = self.judge.score(answers)
+        on_batch(len(responses))
+        return [self._reward(response, score) for response, score in zip(responses, scores, strict=True)]
 
     def release(self) -> None:
         """Nothing was loaded."""
+
+    def _reward(self, response: Response, score: Score) -> ScoredResponse:
+        if score.value is None:
+            unscored = _scored(response, math.nan, math.nan, math.nan, self.keep_truncated)
+            return replace(unscored, usable=False, reason=f"{UNSCORED}: {score.reason}")
+        noisy = score.value if math.isinf(self.slope) else self.slope * score.value + self._gumbel(response)
+        return _scored(response, noisy, math.nan, math.nan, self.keep_truncated)
 
     def _gumbel(self, response: Response) -> float:
         key = fingerprint.of_value([self.seed, response.language, response.id, response.k])

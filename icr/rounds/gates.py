@@ -52,7 +52,7 @@ class LanguageGate:
         if not text.strip():
             return True
         found, probability = _identifier(tuple(self.languages)).classify(text)
-        return found == language or probability < self.confidence
+        return bool(found == language or probability < self.confidence)
 
 
 @cache

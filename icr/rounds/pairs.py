@@ -145,8 +145,9 @@ def with_reference_logps(
     for pair, chosen, rejected in zip(pairs, sums[:count], sums[count : 2 * count], strict=True):
         by_key[pair.key] = replace(pair, reference_chosen_logp=chosen, reference_rejected_logp=rejected)
     for pair, chosen, rejected in zip(mismatched, sums[2 * count :][:extra], sums[2 * count + extra :], strict=True):
-        values = {"reference_partner_chosen_logp": chosen, "reference_partner_rejected_logp": rejected}
-        by_key[pair.key] = replace(by_key[pair.key], **values)
+        by_key[pair.key] = replace(
+            by_key[pair.key], reference_partner_chosen_logp=chosen, reference_partner_rejected_logp=rejected
+        )
     return [by_key[pair.key] for pair in pairs]
 
 

@@ -48,7 +48,7 @@ class RoundData:
     store: RunDirectory
     round: int
     prompts: Sequence[Prompt]
-    seed: tuple
+    seed: tuple[object, ...]
 
     @property
     def name(self) -> str:

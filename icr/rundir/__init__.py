@@ -1,8 +1,8 @@
 """The run directory: the only room that spells its file names."""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from icr.lazy import lazily
 from icr.rundir.layout import Layout
 from icr.rundir.lock import held
 from icr.rundir.reader import Run, open_run
@@ -13,9 +13,6 @@ from icr.rundir.tables import PairTable, ResponseTable, Table
 if TYPE_CHECKING:
     from icr.rundir.key import Key, difference
     from icr.rundir.store import RunDirectory
-
-WRITERS = {"Key": "key", "RunDirectory": "store", "difference": "key"}
-"""Files of what writes a run directory. It needs torch and readers do not, so that it is imported when asked for."""
 
 __all__ = [
     "Key",
@@ -35,8 +32,5 @@ __all__ = [
     "summarise",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in WRITERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{WRITERS[name]}"), name)
+# What writes a run directory needs torch, and readers do not.
+__getattr__ = lazily(__name__, {"icr.rundir.key": ["Key", "difference"], "icr.rundir.store": ["RunDirectory"]})

@@ -24,9 +24,10 @@ def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         return None
     try:
         present = pq.read_schema(path).names
-        return pq.read_table(path, columns=[c for c in columns or present if c in present]).to_pandas()
+        frame: pd.DataFrame = pq.read_table(path, columns=[c for c in columns or present if c in present]).to_pandas()
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read as Parquet ({error}). Delete it and run that stage again.") from error
+    return frame
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def of_value(value: object) -> str:
 
 def as_stored(value: Json) -> Json:
     """A value as it is when it has been written as JSON and read again."""
-    return json.loads(json.dumps(value))
+    stored: Json = json.loads(json.dumps(value))
+    return stored
 
 
 def of_model(path: str) -> str:

@@ -157,5 +157,5 @@ def _metrics(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path, on_bad_lines="skip", dtype=str)
     except ValueError as error:
         raise RunError(f"{path} cannot be read as CSV ({error}).") from error
-    frame = frame.apply(pd.to_numeric, errors="coerce")
-    return frame.dropna(subset=[c for c in ("round", "step") if c in frame]).reset_index(drop=True)
+    numbers: pd.DataFrame = frame.apply(pd.to_numeric, errors="coerce")
+    return numbers.dropna(subset=[c for c in ("round", "step") if c in numbers]).reset_index(drop=True)

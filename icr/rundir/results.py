@@ -141,7 +141,8 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as JSON holds it."""
-        return without_nan(asdict(self))
+        document: dict[str, Any] = without_nan(asdict(self))
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Summary:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -103,7 +104,6 @@ class RunDirectory:
             at_a_time: prompts that `make` is called with.
             make: returns the rows of some prompts, on rank 0.
         """
-
         folder = self.layout.parts(stage)
 
         def make_all() -> list[PromptRow]:
@@ -115,8 +115,7 @@ class RunDirectory:
             for start in range(0, len(left), at_a_time):
                 made = make(left[start : start + at_a_time])
                 if distributed.rank() == 0:
-                    part = folder / f"{first + start:08d}.parquet"
-                    atomic.replace(part, lambda temporary, made=made: table.write(temporary, made))
+                    atomic.replace(folder / f"{first + start:08d}.parquet", partial(table.write, rows=made))
                     _add(rows, made)
             mine = prompts if distributed.rank() == 0 else []
             return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
@@ -136,8 +135,10 @@ class RunDirectory:
         place.
         """
 
-        def write(temporary: Path, made: Saveable) -> None:
+        def write(temporary: Path, made: Saveable | None) -> None:
             temporary.mkdir()
+            if made is None:
+                raise RuntimeError(f"{stage} was not made on rank 0")
             made.save(temporary)
 
         path = self.layout.folder(stage)

@@ -6,11 +6,13 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from icr.errors import RunError
 from icr.models import LoadedModel, Loader, Renderer
+from icr.modules import PreferenceModule
 from icr.rewards import LengthPenalty, Pairing
 from icr.rounds import pairs, regenerate
 from icr.rounds.annotate import Annotator
@@ -23,12 +25,9 @@ from icr.types import PreferencePair, Prompt
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class PairCallback(Callback, ABC):
-    """Makes the pairs of one training and hands them to the data module in `setup`.
-
-    That is Lightning's first hook: nothing is wrapped, sharded or restored from a checkpoint yet, so that the policy is
-    an ordinary model with the weights that the round starts from, whatever the strategy.
+@dataclass(frozen=True)
+class RoundStart:
+    """What a training starts from.
 
     Attributes:
         store: the run directory.
@@ -47,7 +46,23 @@ class PairCallback(Callback, ABC):
     training_reference: str | None
     loader: Loader
     tokens_per_batch: int
-    seed: tuple
+    seed: tuple[object, ...]
+
+    @property
+    def name(self) -> str:
+        """What the log calls the round."""
+        return round_folder(self.round)
+
+
+@dataclass
+class PairCallback(Callback, ABC):
+    """Makes the pairs of one training and hands them to the data module in `setup`.
+
+    That is Lightning's first hook: nothing is wrapped, sharded or restored from a checkpoint yet, so that the policy is
+    an ordinary model with the weights that the round starts from, whatever the strategy.
+    """
+
+    start: RoundStart
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the pairs, or read them back, and plan the training on them.
@@ -55,23 +70,19 @@ class PairCallback(Callback, ABC):
         Raises:
             RunError: there is no pair to train on.
         """
-        objective = pl_module.objective
+        module = cast(PreferenceModule, pl_module)
+        start, objective = self.start, module.objective
         made = regenerate.reference(
-            self.store,
-            self.round,
+            start.store,
+            start.round,
             self.make_pairs(),
             objective,
-            self.policy,
-            path=self.training_reference,
-            loader=self.loader,
-            tokens_per_batch=self.tokens_per_batch,
+            start.policy,
+            path=start.training_reference,
+            loader=start.loader,
+            tokens_per_batch=start.tokens_per_batch,
         )
-        trainer.datamodule.set_pairs(made, objective, self.seed)
-
-    @property
-    def name(self) -> str:
-        """What the log calls the round."""
-        return round_folder(self.round)
+        module.data.set_pairs(made, objective, start.seed)
 
     @abstractmethod
     def make_pairs(self) -> Sequence[PreferencePair]:
@@ -100,9 +111,10 @@ class RegeneratePairs(PairCallback):
         Raises:
             RunError: no prompt gives a pair; the reasons are listed with their counts.
         """
-        data = regenerate.RoundData(self.store, self.round, self.prompts, self.seed)
-        responses = regenerate.sample(data, self.sampler, self.policy)
-        scored = regenerate.reward(data, responses, self.annotator, self.policy, self.part)
+        start = self.start
+        data = regenerate.RoundData(start.store, start.round, self.prompts, start.seed)
+        responses = regenerate.sample(data, self.sampler, start.policy)
+        scored = regenerate.reward(data, responses, self.annotator, start.policy, self.part)
         return regenerate.choose(
             data, responses, scored, length_control=self.length_control, gate=self.gate, pairing=self.pairing
         )
@@ -126,10 +138,13 @@ class GivenPairs(PairCallback):
         Raises:
             RunError: nothing is left.
         """
-        given = self.make(self.policy.renderer)
+        start = self.start
+        given = self.make(start.policy.renderer)
         kept, skipped = pairs.within_context(given, self.context)
-        self.store.json(round_stages(self.round).skipped, lambda: skipped)
+        start.store.json(round_stages(start.round).skipped, lambda: skipped)
         if not kept:
-            raise RunError(f"{self.name}: none of {len(given)} given examples fits a context of {self.context} tokens.")
-        log.info("%s: %d examples, %d longer than the context", self.name, len(kept), len(given) - len(kept))
+            raise RunError(
+                f"{start.name}: none of {len(given)} given examples fits a context of {self.context} tokens."
+            )
+        log.info("%s: %d examples, %d longer than the context", start.name, len(kept), len(given) - len(kept))
         return kept

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from icr import config, run
+from icr import config
 from icr.config.messages import options
+from icr.run import __main__ as run
+from icr.rundir import atomic
 
 NO_MODEL = "model.path=/nonexistent/policy"
 """Configuration mistakes are found before this one is."""
@@ -26,7 +28,10 @@ COMPOSITION = {
     "optim.weight_decay=1": "Did you mean optim.optimizer.weight_decay?",
     "loss=nll loss.alpha=1": "loss.alpha is not a setting with loss=nll.",
     "loss=kot": "loss=kot: there is no such option. Did you mean kto? Options: dpo, ipo, kto, nll.",
-    "langs=low_resouce": "Did you mean low_resource? Options: all, english,",
+    "langs=low_resouce": "Did you mean low_resource? Languages by their codes are a list: langs=[en,es]. Options: all",
+    "langs=en,es": "langs=en,es: several values are a sweep, with -m, or a list, as in langs=[en,es].",
+    "langs=en": "Languages by their codes are a list: langs=[en,es]. Options: all, english,",
+    "langs=[en,ess]": "langs.codes: 'ess' is not a known language code.",
     "experiment=nope": "experiment=nope: there is no such option. Options: paper_1000_prompts, ",
     "cluster=slrum": "cluster=slrum: there is no such option. Did you mean slurm? Options: ray, slurm.",
     "loss=null": "groups take the name of an option, as in loss=dpo",
@@ -121,10 +126,10 @@ def test_a_full_disk_says_that_the_same_command_goes_on(refuse, monkeypatch):
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr("icr.rundir.store.write_json", full)
+    monkeypatch.setattr(atomic, "write_json", full)
     message = refuse(NO_MODEL)
     assert "The disk is full" in message
-    assert "manifest.json" in message
+    assert "lock.json" in message  # The first file that a run writes.
     assert "the same command on the same run.dir goes on from the last complete stage" in message
 
 
@@ -140,7 +145,7 @@ def test_help_shows_commands_groups_and_settings_with_what_they_mean(capsys, mon
     assert max(map(len, shown.splitlines())) <= 110
     for group in (path.name for path in config.conf_dir().iterdir() if path.is_dir()):
         assert f" {group} {' '.join(options(config.conf_dir(), group))} " in " ".join(shown.split()), group
-    for text in ("python -m icr.run loss=kto langs=low_resource", "loss.beta=0.1 ", "loss.alpha=1.0 ", "seed=0 "):
+    for text in ("icr run loss=kto langs=low_resource", "loss.beta=0.1 ", "loss.alpha=1.0 ", "seed=0 "):
         assert text in shown
     assert "strength of the tie to the reference" in shown
     assert "_target_" not in shown
@@ -162,7 +167,7 @@ def test_cfg_job_prints_the_settings(capsys, monkeypatch):
 def test_a_sweep_goes_on_after_a_refused_job_and_fails_in_the_end(tmp_path):
     swept = subprocess.run(
         [sys.executable, "-m", "icr.run", "-m", f"run.dir={tmp_path}", "loss.beta=0,-1", NO_MODEL],
-        cwd=Path(run.__file__).parent.parent,
+        cwd=Path(run.__file__).parents[2],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from icr.config.messages import system_error
 from icr.rundir import Key, RunDirectory, Table
+from icr.terminal import system_error
 from icr.types import Prompt
 
 KEYS = {stage: Key({}, {}) for stage in ("round_0/pairs", "round_0/rewards", "round_0/model")}

@@ -13,6 +13,8 @@ CONF = config.conf_dir()
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "cluster")
 """All but `cluster`, whose options need plugins of Hydra: see test_cluster.py."""
 PAPER = [name for name in options(CONF, "experiment") if name.startswith("paper_")]
+PRESETS = [name for name in options(CONF, "model") if name != "hf" and not name.startswith("pocket")]
+"""Models that are named with their prompt format and shape."""
 OWN = ["data=parallel", "data.dir=prompts", "model.path=policy"]
 """What the README tells users with their own files to type, but for the reference."""
 
@@ -21,7 +23,9 @@ NEEDED = {
     "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
     "data=pocket_demonstrations": ["stage=sft"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
-    "model=hf": ["model.path=policy", "model.reference=sft"],
+    "judge=none": ["evaluation=none"],
+    "model=hf": ["model.path=policy", "model.reference=sft", "data=parallel", "data.dir=prompts"],
+    **{f"model={name}": ["data=parallel", "data.dir=prompts"] for name in PRESETS},
     "sampling=vllm_server": ["sampling.urls=[http://localhost:8000]"],
     "stage=sft": ["data=pocket_demonstrations"],
     **{f"experiment={name}": ["data.dir=prompts"] for name in PAPER},

@@ -121,6 +121,15 @@ def test_every_experiment_prints_a_plan(name, examine):
     assert all(phase["memory"]["total"] > 0 for phase in seen.results["plan"]["phases"])
 
 
+def test_the_papers_experiment_fits_eight_devices_of_80_gigabytes(examine):
+    """The README's command for several devices."""
+    less = ["strategy=fsdp2", "trainer.gradient_checkpointing=true", "reward_pair.residency=one"]
+    seen = examine("plan", "experiment=paper_dpo", "trainer.devices=8", *less, "doctor.devices=[A100,H100]")
+    plan = seen.results["plan"]
+    assert plan["fits"] == {"A100": True, "H100": True}
+    assert max(phase["memory"]["total"] for phase in plan["phases"]) < 60 * GIB
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["adamw", "qlora"])
 def test_planned_memory_is_what_is_measured(case, tmp_path):

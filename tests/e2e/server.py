@@ -1,4 +1,4 @@
-"""Runs `icr.run.main` in forked processes, which share the seconds that its imports take, and kills them where told.
+"""Runs `icr run` in forked processes, which share the seconds that its imports take, and kills them where told.
 
 Reads one JSON request a line: `arguments`, the `log` file for its output, and optionally `kill`: a `function` by its
 dotted path, the number of its `call`, `when` (`before` or `after` it), and the `signal` (9 without one) that it sends
@@ -22,7 +22,8 @@ import bitsandbytes  # noqa: F401 (shared by the runs that want it)
 import peft  # noqa: F401
 import torch
 
-import icr.run
+import icr.run.job  # noqa: F401
+from icr.run.__main__ import main
 
 
 def serve() -> None:
@@ -78,7 +79,7 @@ def _child(request: dict, rank: int) -> None:
         kill = request.get("kill") or {}
         if kill and kill.pop("rank", rank) == rank:
             arm(**kill)
-        status = icr.run.main(request["arguments"])
+        status = main(request["arguments"])
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:

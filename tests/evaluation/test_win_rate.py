@@ -7,7 +7,7 @@ import pytest
 
 from icr.evaluation.win_rate import (
     by_language,
-    preferences,
+    prompt_means,
     win_rate,
     win_rate_standard_error,
     with_mean,
@@ -16,31 +16,52 @@ from icr.evaluation.win_rate import (
 
 
 def test_wins_losses_and_ties_by_hand():
-    scores, opponent = [1.0, 0.2, 0.6, 0.8], [0.5, 0.4, 0.6, 0.1]
-    assert preferences(scores, opponent).tolist() == [1.0, 0.0, 0.5, 1.0]
-    assert win_rate(scores, opponent) == pytest.approx(62.5)
-
-
-def test_scores_that_differ_only_in_rounding_tie():
-    assert 0.2 + 0.2 + 0.2 != 0.6
-    assert win_rate([0.2 + 0.2 + 0.2], [0.6]) == 50.0
+    assert win_rate([1.0, 0.0, 0.5, 1.0], "abcd") == 62.5
+    assert prompt_means([1.0, 0.0, 0.5, 1.0], "abcd").tolist() == [1.0, 0.0, 0.5, 1.0]
 
 
 def test_swapping_the_sides_gives_the_complement():
-    rng = np.random.default_rng(0)
-    ours, theirs = rng.integers(0, 5, 300) / 5, rng.integers(0, 5, 300) / 5
-    assert win_rate(ours, theirs) + win_rate(theirs, ours) == pytest.approx(100)
+    outcomes = np.random.default_rng(0).integers(0, 3, 300) / 2
+    assert win_rate(outcomes, range(300)) + win_rate(1 - outcomes, range(300)) == pytest.approx(100)
 
 
 def test_standard_error_by_hand_and_against_resampling():
     # outcomes 1, 0, 1, 1: mean .75, sample variance .25, so 100·√(.25/4)
-    assert win_rate_standard_error([1, 0, 1, 1], [0, 1, 0, 0]) == pytest.approx(25.0)
+    assert win_rate_standard_error([1, 0, 1, 1], "abcd") == pytest.approx(25.0)
     rng = np.random.default_rng(1)
-    ours, theirs = rng.integers(0, 5, 400), rng.integers(0, 5, 400)
-    draws = rng.integers(0, 400, (2000, 400))
-    resampled = np.std([preferences(ours[d], theirs[d]).mean() for d in draws]) * 100
-    assert win_rate_standard_error(ours, theirs) == pytest.approx(resampled, rel=0.1)
-    assert math.isnan(win_rate_standard_error([1], [0]))
+    outcomes = rng.integers(0, 3, 400) / 2
+    resampled = np.std([outcomes[rng.integers(0, 400, 400)].mean() for _ in range(2000)]) * 100
+    assert win_rate_standard_error(outcomes, range(400)) == pytest.approx(resampled, rel=0.1)
+    assert math.isnan(win_rate_standard_error([1], "a"))
+
+
+def test_with_one_answer_per_prompt_the_figures_are_those_over_rows_to_the_last_digit():
+    outcomes = np.random.default_rng(2).integers(0, 3, 201) / 2
+    assert win_rate(outcomes, range(201)) == float(100.0 * outcomes.mean())
+    assert win_rate_standard_error(outcomes, range(201)) == float(100.0 * outcomes.std(ddof=1) / math.sqrt(201))
+
+
+def test_the_answers_to_a_prompt_are_one_cluster():
+    # prompts a, b, c with four answers each: means 1, 1/4 and 3/4
+    outcomes, prompts = [1, 1, 1, 1, 0, 0, 0.5, 0.5, 1, 1, 1, 0], "aaaabbbbcccc"
+    assert win_rate(outcomes, prompts) == pytest.approx(100 * (1 + 1 / 4 + 3 / 4) / 3)
+    # their mean is 2/3, the deviations 1/3, -5/12 and 1/12: sample variance (16 + 25 + 1)/144/2 = 7/48
+    assert win_rate_standard_error(outcomes, prompts) == pytest.approx(100 * math.sqrt(7 / 48 / 3))
+
+
+def test_repeating_every_answer_changes_no_figure():
+    outcomes = np.random.default_rng(3).integers(0, 3, 50) / 2
+    four, prompts = np.repeat(outcomes, 4), np.repeat(np.arange(50), 4)
+    assert win_rate(four, prompts) == win_rate(outcomes, range(50))
+    assert win_rate_standard_error(four, prompts) == win_rate_standard_error(outcomes, range(50))
+
+
+def test_prompts_count_alike_whatever_they_lack_verdicts_on():
+    outcomes, prompts = [1, math.nan, 0, 0, math.nan, math.nan], "aabbcc"
+    assert prompt_means(outcomes, prompts).tolist() == [1.0, 0.0]
+    assert win_rate(outcomes, prompts) == 50.0
+    assert math.isnan(win_rate([math.nan], "a"))
+    assert math.isnan(win_rate_standard_error([math.nan, 1], "ab"))
 
 
 def test_mean_is_over_targets_and_over_english_only_if_alone():
@@ -52,14 +73,16 @@ def test_mean_is_over_targets_and_over_english_only_if_alone():
 
 
 def test_by_language_cuts_rows_and_keeps_the_order_asked_for():
-    languages, ours, theirs = ["es", "en", "es", "th"], [1, 1, 0, 0], [0, 0, 1, 0]
-    rates = by_language(win_rate, languages, ours, theirs, order=["en", "es", "fr"])
+    languages, outcomes, ids = ["es", "en", "es", "th"], [1, 1, 0, 0.5], ["a", "a", "b", "a"]
+    rates = by_language(win_rate, languages, outcomes, ids, order=["en", "es", "fr"])
     assert list(rates.items()) == [("en", 100.0), ("es", 50.0), ("th", 50.0)]
     with pytest.raises(ValueError, match="columns of lengths"):
-        by_language(win_rate, languages, ours[:3], theirs)
+        by_language(win_rate, languages, outcomes[:3], ids)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [([], []), ([1, 2], [1]), ([math.nan], [1]), ([[1]], [[1]])])
-def test_unusable_scores_are_refused(ours, theirs):
-    with pytest.raises(ValueError, match=r"non-empty|not finite"):
-        win_rate(ours, theirs)
+@pytest.mark.parametrize(
+    ("outcomes", "prompts"), [([], ""), ([1, 0], "a"), ([1.5], "a"), ([-0.1], "a"), ([math.inf], "a"), ([[1]], "a")]
+)
+def test_unusable_preferences_are_refused(outcomes, prompts):
+    with pytest.raises(ValueError, match=r"non-empty|outside"):
+        win_rate(outcomes, prompts)

@@ -1,4 +1,4 @@
-"""`python -m icr.export`: what it leaves, what it refuses, and what it sends to a hub."""
+"""`icr export`: what it leaves, what it refuses, and what it sends to a hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "i
 
 
 def refused(capsys, *arguments) -> str:
-    assert main([str(argument) for argument in arguments]) == 1
+    assert main([str(argument) for argument in arguments]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: ")
+    assert printed.err.startswith("icr: ")
     assert printed.err.count("\n") == 1
     return printed.err
 
@@ -103,7 +103,7 @@ def test_a_push_that_cannot_be_is_refused_first(token, constant, message, finish
 
 def test_a_push_that_breaks_leaves_the_folder(finished, hub, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(hub, "refuses", "/commit/")
-    assert main([str(finished()), "--to", str(tmp_path / "out"), "--push", "me/m"]) == 1
+    assert main([str(finished()), "--to", str(tmp_path / "out"), "--push", "me/m"]) == 2
     assert "the hub cannot be reached or refuses" in capsys.readouterr().err
     assert (tmp_path / "out/model.safetensors").is_file()
 

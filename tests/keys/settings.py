@@ -92,9 +92,11 @@ OTHER = {
 """Another value, where it cannot be told from the first."""
 
 TOGETHER = {
-    "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"}
+    "made_for": {"made_for": None},
+    "model.family": {"model.family": "another", "made_for": None},
+    "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"},
 }
-"""Settings that cannot be changed alone."""
+"""Settings that cannot be changed alone, or to one other value only."""
 
 
 def write_files(folder: Path) -> None:
@@ -146,14 +148,15 @@ def keys(cfg: DictConfig) -> dict[str, Key]:
     """Keys of all stages of a run, with all its prompts."""
     settings = config.build(cfg)
     codes, evaluation = settings.langs.codes, settings.evaluation
+    prompts, given = [], []
     if settings.samples:
-        data = settings.data.prompts(codes, settings.stage.split).prompts
+        prompts = settings.data.prompts(codes, settings.stage.split).prompts
     elif settings.data.provides == "demonstrations":
-        data = settings.data.demonstrations(codes)
+        given = settings.data.demonstrations(codes)
     else:
-        data = settings.data.preferences(codes)
+        given = settings.data.preferences(codes)
     evaluated = evaluation.prompts.prompts(codes, evaluation.split).prompts if evaluation else []
-    return Keys(settings, data, evaluated, context=2048).of_run()
+    return Keys(settings, prompts, given, evaluated, context=2048).of_run()
 
 
 def changes(before: dict[str, Key], after: dict[str, Key]) -> list[str]:

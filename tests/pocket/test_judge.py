@@ -5,19 +5,26 @@ from statistics import mean
 
 import pytest
 
+from icr.judges import Answer, Comparison, is_pointwise, pairwise
+from icr.pocket import PocketJudge, PocketReferences
 from icr.pocket.answers import Marks, compose, read
-from icr.pocket.judge import PocketJudge
 from icr.pocket.lexicon import languages
 from icr.pocket.prompts import PocketPrompts
 from icr.pocket.specs import Spec, dice
 from icr.types import Prompt
 
 JUDGE = PocketJudge()
+REFERENCES = PocketReferences()
 TITLED, PLAIN = "fruits-3-max-0-titled", "fruits-3-max-0-plain"
 
 
 def prompt(id, language):
     return Prompt(id, language, "", "")
+
+
+def score_of(one, text, judge=JUDGE):
+    """The score of one answer."""
+    return judge.score([Answer(one, text)])[0].value
 
 
 # Each answer is good but for what is named.
@@ -55,13 +62,13 @@ ANSWERS = [
 @pytest.mark.parametrize(("code", "fault", "text"), ANSWERS)
 def test_each_mark_alone_costs_a_fifth(code, fault, text):
     marks = JUDGE.marks(prompt(TITLED, code), text)
-    assert JUDGE.score(prompt(TITLED, code), text) == pytest.approx(0.8 if fault else 1.0)
+    assert score_of(prompt(TITLED, code), text) == pytest.approx(0.8 if fault else 1.0)
     assert {name for name, value in marks.items() if value < 1} == ({fault} if fault else set())
 
 
 def test_title_is_wrong_where_none_was_asked_for():
-    assert JUDGE.score(prompt(PLAIN, "en"), ENGLISH[""]) == pytest.approx(0.8)
-    assert JUDGE.score(prompt(PLAIN, "en"), ENGLISH["titled"]) == pytest.approx(1.0)
+    assert score_of(prompt(PLAIN, "en"), ENGLISH[""]) == pytest.approx(0.8)
+    assert score_of(prompt(PLAIN, "en"), ENGLISH["titled"]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +95,12 @@ def test_title_is_wrong_where_none_was_asked_for():
     ],
 )
 def test_junk_and_malformed_answers(text, score):
-    assert JUDGE.score(prompt(PLAIN, "en"), text) == pytest.approx(score)
+    assert score_of(prompt(PLAIN, "en"), text) == pytest.approx(score)
 
 
 def test_answers_in_the_wrong_language_earn_nothing():
-    assert JUDGE.score(prompt(TITLED, "es"), ENGLISH[""]) <= 0
-    assert JUDGE.score(prompt(TITLED, "sw"), BENGALI[""]) <= 0
+    assert score_of(prompt(TITLED, "es"), ENGLISH[""]) <= 0
+    assert score_of(prompt(TITLED, "sw"), BENGALI[""]) <= 0
 
 
 def test_composed_answers_read_as_composed():
@@ -104,17 +111,37 @@ def test_composed_answers_read_as_composed():
             assert (reading.marks, reading.valid, reading.well_formed) == (Marks(*good), 1.0, True)
 
 
-def test_opponent():
+def test_reference_answers():
     prompts = PocketPrompts(prompts_per_language=None).prompts(list(languages()), "train").prompts
-    marks = [JUDGE.marks(one, JUDGE.opponent(one)) for one in prompts]
+    answers = REFERENCES.answers(prompts)
+    marks = [JUDGE.marks(one, answers[one.id, one.language]) for one in prompts]
     for name in ("complete", "distinct", "titled", "concise", "closed"):
         assert mean(mark[name] for mark in marks) == pytest.approx(0.6, abs=0.03)  # 3.3 standard deviations
-    assert mean(JUDGE.score(one, JUDGE.opponent(one)) for one in prompts) == pytest.approx(0.6, abs=0.015)
-    assert [JUDGE.opponent(one) for one in prompts[:9]] == [PocketJudge().opponent(one) for one in prompts[:9]]
+    assert mean(score_of(one, answers[one.id, one.language]) for one in prompts) == pytest.approx(0.6, abs=0.015)
+    assert PocketReferences().answers(prompts[:9]) == {key: answers[key] for key in list(answers)[:9]}
     # with another language, another answer: not one translated eight times
     assert len({tuple(mark.values()) for one, mark in zip(prompts, marks, strict=True) if one.id == prompts[0].id}) > 1
 
 
-def test_opponent_skill():
-    perfect = PocketJudge(opponent_skill=1.0)
-    assert perfect.score(prompt(TITLED, "th"), perfect.opponent(prompt(TITLED, "th"))) == 1.0
+def test_the_skill_of_reference_answers():
+    one = prompt(TITLED, "th")
+    assert score_of(one, PocketReferences(skill=1.0).answers([one])[TITLED, "th"]) == 1.0
+    with pytest.raises(ValueError, match="skill must be at least 0"):
+        PocketReferences(skill=1.1)
+
+
+def test_it_scores_and_compares():
+    assert is_pointwise(JUDGE)
+    assert pairwise(JUDGE) is JUDGE
+    one = prompt(TITLED, "en")
+    pairs = [("", "closed"), ("closed", ""), ("titled", "closed"), ("", "")]
+    verdicts = JUDGE.compare([Comparison(one, ENGLISH[a], ENGLISH[b]) for a, b in pairs])
+    assert [verdict.preference for verdict in verdicts] == [1.0, 0.0, 0.5, 0.5]
+    assert [(verdict.score, verdict.reference_score) for verdict in verdicts] == [
+        (score_of(one, ENGLISH[a]), score_of(one, ENGLISH[b])) for a, b in pairs
+    ]
+
+
+def test_what_is_malformed_costs_what_is_set():
+    text = "apple, banana orange\nThis is for Max."
+    assert score_of(prompt(PLAIN, "en"), text, PocketJudge(malformed=0.3)) == pytest.approx(0.8 - 0.3)

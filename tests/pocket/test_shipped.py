@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from icr.config import build, conf_dir
-from icr.evaluation.judged import metrics
+from icr.evaluation import evaluate, figures
 from icr.pocket.assets import folder
-from icr.rundir import open_run
+from icr.rundir import Key, RunDirectory, open_run
 
 BUILT = json.loads((folder("sft").parent / "built.json").read_text(encoding="utf-8"))
 ROOT = Path(__file__).parents[2]
@@ -26,15 +26,23 @@ def settings():
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo_en"])
-def test_shipped_models_have_the_figures_that_they_were_built_to(name):
+def test_shipped_models_have_the_figures_that_they_were_built_to(name, tmp_path):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
-    model = run.model.loader.load(str(folder(name)))
-    prompts = run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts
-    rows = run.evaluation.judged(model, prompts, run.sampling, (run.seed, "evaluation"), lambda done: None)
-    figures = metrics(rows)
-    assert figures["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
-    assert figures["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)
+    key = Key({}, {"model": name})
+    rows = evaluate(
+        RunDirectory(tmp_path, {f"evaluation/{name}": key}),
+        name,
+        lambda: run.model.loader.load(str(folder(name))),
+        run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts,
+        sampler=run.evaluation.decoding(run.sampling),
+        judge=run.evaluation.pairwise,
+        references=run.evaluation.references,
+        seed=(run.seed, "evaluation"),
+    )
+    found = figures(rows)
+    assert found["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
+    assert found["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)
 
 
 def test_they_are_small():
@@ -48,7 +56,7 @@ def test_the_command_builds_what_is_shipped(tmp_path):
     command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
     subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
     summary = open_run(tmp_path / "dpo_en").summary
-    for name, figures in BUILT["english"].items():
+    for name, built in BUILT["english"].items():
         model = summary.model(name)
-        assert model.figure("win_rate", "en") == pytest.approx(figures["win_rate"], abs=4)
-        assert model.figure("judge_score", "en") == pytest.approx(figures["judge_score"], abs=0.04)
+        assert model.figure("win_rate", "en") == pytest.approx(built["win_rate"], abs=4)
+        assert model.figure("judge_score", "en") == pytest.approx(built["judge_score"], abs=0.04)

@@ -133,9 +133,9 @@ def test_command_line_says_what_is_wrong(run, tmp_path, capsys):
         ([str(tmp_path)], "holds no run"),
         ([str(run.directory), "--picture", "out.bmp"], ".svg, .png, .pdf"),
     ):
-        assert main(arguments) == 1
+        assert main(arguments) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: ")
+        assert error.startswith("icr: ")
         assert message in error
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

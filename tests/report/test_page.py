@@ -159,6 +159,21 @@ def test_best_and_worst_are_by_score(full):
         assert (best["score"], worst["score"]) == (scores.max(), scores.min())
 
 
+def test_answers_of_a_judge_that_scores_none_stand_by_its_preference(tmp_path):
+    run = open_run(write_fake_run(tmp_path / "run"))
+    frame = run.evaluation("M1").assign(score=None, opponent_score=None)
+    frame["preference"] = [None if language == "th" else n / len(frame) for n, language in enumerate(frame.language)]
+    frame.to_parquet(run.directory / "evaluation/M1.parquet")
+    found = dict(samples.examples(run, ["M1"])["languages"])
+    assert "th" not in found
+    spanish = frame[frame.language == "es"].preference
+    assert [(label, row["preference"]) for label, row in found["es"]] == [
+        ("best", spanish.max()),
+        ("worst", spanish.min()),
+    ]
+    assert f"preference {spanish.max():.2f}" in render(run)
+
+
 def test_a_run_without_a_judge_shows_rewards_and_counts(tmp_path):
     page = write_report(write_fake_run(tmp_path / "run", judge=False)).read_text(encoding="utf-8")
     assert "636 preference pairs in 8 languages over 2 rounds; no model judged." in page

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,10 +15,10 @@ from transformers import AutoModelForCausalLM
 
 from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt
 from icr.errors import RunError
+from icr.judges import Answer, Comparison, Score, Verdict
 from icr.models.loading import LoadedModel, Loader
 from icr.modules.scorer import ImplicitRewardModule
-from icr.rounds.annotate import TRUNCATED, ImplicitReward, JudgeReward
-from icr.types import Prompt
+from icr.rounds.annotate import TRUNCATED, UNSCORED, ImplicitReward, JudgeReward
 from tests.e2e import tiny
 from tests.rounds.rows import prompt, response
 
@@ -116,10 +118,31 @@ class LengthJudge:
     """Scores by length; keeps count, which is no setting."""
 
     weight: float = 0.01
+    scores: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
 
-    def score(self, prompt: Prompt, response: str) -> float:
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
         """Longer is better."""
-        return self.weight * len(response)
+        return [Score(self.weight * len(answer.text)) for answer in answers]
+
+
+class Reluctant(LengthJudge):
+    """Scores nothing that is empty."""
+
+    def score(self, answers: Sequence[Answer]) -> list[Score]:
+        """Longer is better, but for nothing."""
+        return [Score(None, "empty") if not a.text else s for a, s in zip(answers, super().score(answers), strict=True)]
+
+
+class Comparing:
+    """Compares only."""
+
+    scores: ClassVar[bool] = False
+    compares: ClassVar[bool] = True
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Verdict]:
+        """All tie."""
+        return [Verdict(0.5) for _ in comparisons]
 
 
 def judge(reward: JudgeReward, responses: list) -> list[float]:
@@ -154,5 +177,13 @@ def test_a_judges_noise_is_of_the_response_and_the_seed():
 def test_a_judge_is_needed_and_sharp():
     with pytest.raises(ValueError, match="judge is missing"):
         JudgeReward(None, 10.0)
+    with pytest.raises(ValueError, match="judge must score answers one by one, and Comparing compares only"):
+        JudgeReward(Comparing(), 10.0)
     with pytest.raises(ValueError, match="slope must be above 0"):
         JudgeReward(LengthJudge(), 0.0)
+
+
+def test_what_the_judge_does_not_score_is_not_usable():
+    rows = JudgeReward(Reluctant(), 10.0).annotate(RESPONSES, PROMPTS, None, lambda done: None)
+    assert [row.usable for row in rows] == [True, False, False]
+    assert [row.reason for row in rows] == ["", f"{UNSCORED}: empty", TRUNCATED]

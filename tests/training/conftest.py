@@ -14,7 +14,7 @@ from icr.modules.schedule import Schedule
 from icr.rounds import pairs
 from icr.rundir import Key, RunDirectory
 from icr.training import DDP, TrainerSettings, Training
-from icr.training.regenerate_pairs import GivenPairs
+from icr.training.regenerate_pairs import GivenPairs, RoundStart
 from icr.types import Preference
 from tests.e2e import tiny
 
@@ -38,17 +38,8 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         )
 
         def given(policy):
-            return GivenPairs(
-                store=store,
-                round=0,
-                policy=policy,
-                training_reference=None,
-                loader=Loader(),
-                tokens_per_batch=512,
-                seed=(0, 0),
-                make=lambda renderer: pairs.from_given(PREFERENCES, renderer),
-                context=64,
-            )
+            start_of_round = RoundStart(store, 0, policy, None, Loader(), 512, (0, 0))
+            return GivenPairs(start_of_round, make=lambda renderer: pairs.from_given(PREFERENCES, renderer), context=64)
 
         training.run(store, 0, lambda: Loader().load(start), given, [])
         return store.path

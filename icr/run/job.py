@@ -1,12 +1,10 @@
-"""`python -m icr.run`: compose → check → rounds → report."""
+"""One job of `icr run`: a composed configuration, checked, run with its controls, and reported."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import math
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,33 +17,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from icr import config, distributed, rundir
-from icr.cli import quiet, report, run_app
-from icr.errors import ConfigError, ICRError, Reported
+from icr.config.command import as_overrides
+from icr.errors import ConfigError
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
 from icr.rundir import Layout, Summary, atomic, open_run
 from icr.rundir.summary import count_rounds, summarise
+from icr.terminal import Exit
 from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
 
 log = logging.getLogger("icr.run")
-
-
-@hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")
-def app(cfg: DictConfig) -> float | None:
-    """One job: a run in its own directory. Returns the last model's mean win rate, where there is a judge."""
-    quiet()
-    try:
-        return job(cfg)
-    except (ICRError, OSError) as error:
-        if os.environ.get("ICR_TRACEBACK"):
-            raise
-        name = HydraConfig.get().job.override_dirname if HydraConfig.get().mode == RunMode.MULTIRUN else ""
-        report(error, name)
-        if name:
-            raise Reported(name) from error  # Only now: a sweep's other jobs go on.
-        raise SystemExit(2) from error
 
 
 def job(cfg: DictConfig) -> float | None:
@@ -60,6 +43,8 @@ def job(cfg: DictConfig) -> float | None:
     except ConfigError:
         with contextlib.suppress(OSError):
             directory.rmdir()  # Hydra's, and still empty: nothing has been run.
+        if (started := launch.environment()) and started.global_rank():
+            raise SystemExit(Exit.MISTAKE) from None  # All processes refuse it, and the first one says so.
         raise
     with launch.joined(settings.trainer):
         with rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext():
@@ -158,20 +143,9 @@ def _check_launcher() -> None:
 
 def _control(overrides: Sequence[str]) -> DictConfig:
     """A run with these overrides that evaluates its own models alone: the main run has measured all else."""
-    control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *overrides])
+    control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *as_overrides(overrides)])
     with open_dict(control):
         control.stage.baselines = {}
         if "reward_prompts" in control.evaluation:
             control.evaluation.reward_prompts = {}
     return control
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, and turn what the user can put right into a paragraph on standard error."""
-    if arguments is not None:
-        sys.argv[1:] = arguments
-    return run_app(app, stopped="stopped. The same command on the same run.dir goes on from here.")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

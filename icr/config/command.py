@@ -1,0 +1,94 @@
+"""The commands that Hydra composes: their arguments, and how their mistakes end."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+
+from icr.config.files import conf_dir
+from icr.config.messages import composition_error
+from icr.config.nodes import nodes
+from icr.errors import ConfigError, ICRError, Reported
+from icr.terminal import Exit, complain, guarded
+
+
+def run_app(
+    app: Callable[[], object], arguments: Sequence[str] | None, *, stopped: str = "stopped.", name: str = "config"
+) -> int:
+    """Call a `hydra.main` function with the arguments of a command line.
+
+    Args:
+        app: decorated with `hydra.main`; what it raises is said here.
+        arguments: None takes those of this process.
+        stopped: what to say after Ctrl-C.
+        name: of the configuration in `conf/` that the function composes.
+
+    Returns:
+        The exit code. Hydra itself exits after `--help` and the like.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.argv[1:] = as_overrides(sys.argv[1:] if arguments is None else arguments)
+
+    def body() -> int | None:
+        try:
+            app()
+        except HydraException as error:
+            raise ConfigError(_explain(error, name)) from error
+        except ValueError as error:
+            if "Config group override" not in str(error):
+                raise
+            raise ConfigError(_explain(error, name)) from error
+        except Reported:
+            return Exit.MISTAKE
+        return None
+
+    return guarded(body, stopped)
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """Within a job: say what the user can put right, and end the command, or this job of a sweep."""
+    config = HydraConfig.get()
+    name = config.job.override_dirname if config.mode == RunMode.MULTIRUN else ""
+    try:
+        yield
+    except (ICRError, OSError) as error:
+        status = complain(error, name)
+        if name:
+            raise Reported(name) from error  # Only now: a sweep's other jobs go on.
+        # Of any other exception Hydra would say in which job it was.
+        raise SystemExit(status) from error
+
+
+def as_overrides(arguments: Sequence[str]) -> list[str]:
+    """The arguments as Hydra takes them: `langs=[en,es]`, a list in place of an option, is `langs.codes=[en,es]`.
+
+    `langs=low_resource` stays as it is, and so does every other argument.
+    """
+    return [re.sub(r"^langs=(?=\s*\[)", "langs.codes=", argument) for argument in arguments]
+
+
+def _explain(error: Exception, name: str) -> str:
+    """A composition error as one paragraph, with the nearest valid key or option."""
+    conf = conf_dir()
+    chosen = [text for text in sys.argv[1:] if "=" in text and (conf / text.partition("=")[0]).is_dir()]
+    return composition_error(error, conf, chosen, lambda: _all_keys(name, chosen))
+
+
+def _all_keys(name: str, chosen: Sequence[str]) -> list[str]:
+    """Every key of the configuration, dotted, with the groups as chosen."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            cfg = hydra.compose(name, list(chosen))
+        except HydraException:
+            cfg = hydra.compose(name)
+        return [key for key, _ in nodes(cfg)]

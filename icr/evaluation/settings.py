@@ -1,0 +1,75 @@
+"""How models are evaluated. Config group `evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from functools import cached_property
+
+from icr.data import RewardPrompt
+from icr.errors import ConfigError
+from icr.judges import Judge, PairwiseJudge, PointwiseJudge, ReferenceAnswers, is_pointwise, pairwise
+from icr.sampling import Sampler
+from icr.types import PromptSource
+
+
+@dataclass(frozen=True)
+class JudgedEvaluation:
+    """Models answer the prompts of a split, and a judge compares their answers with reference answers.
+
+    Raises:
+        ValueError: there is no judge, or one that cannot say how accurate `reward_prompts` are.
+    """
+
+    judge: Judge
+    """Scores answers, compares them, or both."""
+    references: ReferenceAnswers
+    """The answers that the models' own are compared with."""
+    prompts: PromptSource
+    """Where the prompts to be answered come from."""
+    split: str = "test"
+    """Of that source: `dev` for tuning, `test` for tables."""
+    n: int = 1
+    """Answers per prompt (decoded as training samples are, unless `sampling` says otherwise)."""
+    sampling: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
+    reward_prompts: Mapping[str, RewardPrompt] = field(default_factory=dict)
+    """Reward prompts by name, whose accuracy is measured on the first round's responses."""
+
+    def __post_init__(self) -> None:
+        if not self.judge:
+            raise ValueError(
+                "judge is missing: answers are compared by a judge; add judge=<option>, such as judge=pocket for the "
+                "embedded world, or give evaluation=none"
+            )
+        if self.reward_prompts and not is_pointwise(self.judge):
+            raise ValueError(
+                f"reward_prompts must be empty with {type(self.judge).__name__}: the accuracy of rewards is measured "
+                f"by a judge that scores answers one by one, and this one only compares two"
+            )
+
+    @cached_property
+    def pairwise(self) -> PairwiseJudge:
+        """The judge as one that compares. It is one object, which remembers what it has scored."""
+        return pairwise(self.judge)
+
+    @property
+    def pointwise(self) -> PointwiseJudge:
+        """The judge as one that scores.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if not is_pointwise(self.judge):
+            raise ConfigError(f"judge: {type(self.judge).__name__} compares two answers, and scores none by itself.")
+        return self.judge
+
+    def decoding(self, sampler: Sampler) -> Sampler:
+        """The run's sampler with this evaluation's settings.
+
+        Raises:
+            ConfigError: settings are to be replaced in a sampler that is no dataclass.
+        """
+        if not is_dataclass(sampler) or isinstance(sampler, type):
+            raise ConfigError(f"sampling: {type(sampler).__name__} must be a dataclass, so that evaluation can set n.")
+        return replace(sampler, n=self.n, **self.sampling)

@@ -4,8 +4,7 @@
 #   make demo ARGS="seed=1 controls=standard"         Hydra overrides for the demo
 #   make setup PYTHON=python3.12                       another interpreter (3.11 or newer)
 #   make setup EXTRAS=dev,quantisation INSTALL_ARGS=…  other extras; more arguments for pip
-#   make test VENV=.venv-newest CONSTRAINTS=           with the newest versions that pyproject.toml allows, or
-#   make test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt    with the oldest, in an environment of their own
+#   make test VENV=.venv-newest CONSTRAINTS=           the newest versions that pyproject.toml allows, beside .venv
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -61,7 +60,7 @@ test: setup ## all tests that take seconds (ARGS="…": more for pytest)
 	@$(PYTEST) $(ARGS)
 
 .PHONY: test-slow
-test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed
+test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed, the wheel
 	@$(PYTEST) -m slow $(ARGS)
 
 # vLLM wants other versions than training, so it has an environment of its own. Where there is one already, also one

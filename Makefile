@@ -4,6 +4,7 @@
 #   make demo ARGS="seed=1 controls=standard"         Hydra overrides for the demo
 #   make setup PYTHON=python3.12                       another interpreter (3.11 or newer)
 #   make setup EXTRAS=dev,quantisation INSTALL_ARGS=…  other extras; more arguments for pip
+#   make test VENV=.venv-newest CONSTRAINTS=           the newest versions that pyproject.toml allows, beside .venv
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,6 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 EXTRAS ?= dev
+CONSTRAINTS ?= constraints.txt
 WORKERS ?= 2
 ARGS ?=
 INSTALL_ARGS ?=
@@ -32,7 +34,7 @@ help: ## list the targets
 .PHONY: setup
 setup: $(STAMP) ## make .venv and install the project with all that demo and tests need (once)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@command -v "$(PYTHON)" >/dev/null || { echo "error: no interpreter '$(PYTHON)'. Install Python 3.11 or newer," \
 		"or name one: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed, but" \
@@ -43,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@# An interpreter that is gone (a moved checkout, an upgraded Python) leaves a venv that cannot be mended.
 	@"$(BIN)/python" -c 'import pip' 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@"$(BIN)/python" -m pip install -q --disable-pip-version-check --upgrade pip || echo "pip stays as it is"
-	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -e ".[$(EXTRAS)]" -c constraints.txt $(INSTALL_ARGS)
+	@"$(BIN)/python" -m pip install -q --disable-pip-version-check -e ".[$(EXTRAS)]" $(addprefix -c ,$(CONSTRAINTS)) $(INSTALL_ARGS)
 	@touch "$@"
 
 .PHONY: demo
@@ -58,7 +60,7 @@ test: setup ## all tests that take seconds (ARGS="…": more for pytest)
 	@$(PYTEST) $(ARGS)
 
 .PHONY: test-slow
-test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed
+test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed, the wheel
 	@$(PYTEST) -m slow $(ARGS)
 
 # vLLM wants other versions than training, so it has an environment of its own. Where there is one already, also one
@@ -80,6 +82,14 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	@"$(VLLM_VENV)/bin/python" -m pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch "$@"
 
+.PHONY: coverage
+coverage: setup ## the tests of `make test`, and which lines and branches of icr/ they leave out
+	@$(PYTEST) --cov --cov-report=term --cov-report=xml $(ARGS)
+
+.PHONY: wheel
+wheel: setup ## build the wheel, into dist/
+	@$(BIN)/python -m build --wheel --no-isolation
+
 .PHONY: lint
 lint: setup ## check style, format, types and which room imports which; change nothing
 	@$(BIN)/ruff check .
@@ -93,12 +103,13 @@ format: setup ## mend style and format
 	@$(BIN)/ruff format .
 
 .PHONY: hooks
-hooks: setup ## have git run ruff before each commit
+hooks: setup ## have git run ruff before each commit, and `make lint` before each push
 	@$(BIN)/pre-commit install
 
 .PHONY: clean
 clean: ## remove caches and builds (runs and .venv stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .coverage .coverage.* coverage.xml
 	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: distclean

@@ -102,13 +102,20 @@ format: setup ## mend style and format
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
 
+# Installs what the documentation needs beside the rest; the pages that are built need no network.
+.PHONY: docs
+docs: ## build the documentation into site/, with its links checked
+	@$(MAKE) -s --no-print-directory setup EXTRAS=$(EXTRAS),docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 .PHONY: hooks
 hooks: setup ## have git run ruff before each commit, and `make lint` before each push
 	@$(BIN)/pre-commit install
 
 .PHONY: clean
 clean: ## remove caches and builds (runs and .venv stay)
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	rm -rf .coverage .coverage.* coverage.xml
 	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

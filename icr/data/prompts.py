@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -28,8 +28,11 @@ class ParallelPrompts:
     """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""
     prompts_per_language: int | None = None
     """How many ids to take, from the top of the English file; None takes all."""
-    on_missing: str = "error"
-    """An id that is missing in one of the languages: `error` stops, `drop` leaves it out everywhere and counts it."""
+    on_missing: str = field(default="error", compare=False)
+    """An id that is missing in one of the languages: `error` stops, `drop` leaves it out everywhere and counts it.
+
+    The keys of stages hold the prompts themselves.
+    """
     text_field: str = "instruction"
     """Field of the prompt."""
     id_field: str = "instruction_id"

@@ -51,6 +51,7 @@ OTHER = {
     "data.file": "{files}/b.jsonl",
     "data.id_field": "other_id",
     "data.on_missing": "drop",
+    "data.prompts_per_language": 1,
     "data.text_field": "other",
     "evaluation.prompts.prompts_per_language": 3,
     "evaluation.sampling": {"temperature": 0.5},
@@ -84,7 +85,7 @@ OTHER = {
     "stage.split": "sft",
     "trainer.accelerator": "auto",
     "trainer.max_steps": 3,
-    "trainer.precision": "bf16-mixed",
+    "trainer.precision": "bf16-true",
     "training_reference": "policy",
     "length_control.upper_bound": 2.0,
     "trainer.threads": 2,
@@ -97,6 +98,9 @@ TOGETHER = {
     "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"},
 }
 """Settings that cannot be changed alone, or to one other value only."""
+
+NEEDS = {"stage.baselines": "evaluation"}
+"""Settings that count only where another group has chosen a class."""
 
 
 def write_files(folder: Path) -> None:
@@ -132,7 +136,12 @@ def leaves(cfg: DictConfig) -> Iterator[str]:
 
 
 def changed(cfg: DictConfig, key: str, files: Path) -> DictConfig | None:
-    """The configuration with another value at `key`; None where the key repeats another one (an interpolation)."""
+    """The configuration with another value at `key`.
+
+    None where it repeats another one (an interpolation), or counts for nothing.
+    """
+    if key in NEEDS and "_target_" not in cfg[NEEDS[key]]:
+        return None
     node = dict(config.nodes(cfg))[key]
     if OmegaConf.is_interpolation(node._get_parent(), key.rpartition(".")[2]) and key not in OTHER:
         return None

@@ -46,12 +46,17 @@ def require_integer(name: str, value: object) -> None:
         raise ValueError(f"{name} must be an integer, got {value!r}")
 
 
-def require_counts(settings: object, *names: str) -> None:
-    """Refuse attributes of `settings` that are not integers of at least 1."""
+def require_counts(settings: object, *names: str, otherwise: str = "") -> None:
+    """Refuse attributes of `settings` that are not integers of at least 1.
+
+    Args:
+        otherwise: what else they may be, for the message, such as `or null`.
+    """
     for name in names:
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            otherwise = f" {otherwise}" if otherwise else ""
+            raise ValueError(f"{name} must be a whole number of at least 1{otherwise}, got {value!r}")
 
 
 def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch.optim import Optimizer
 
+from icr.checks import require_counts, require_number
 from icr.config.languages import language_names
 from icr.data.reward_prompts import RewardPrompt
 from icr.evaluation import JudgedEvaluation
@@ -90,8 +91,7 @@ class OptimSettings:
     """Share of the steps that warms up linearly."""
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ValueError(f"lr must be above 0, got {self.lr!r}")
+        require_number("lr", self.lr, above=0)
         Schedule(self.schedule, self.warmup_ratio)
 
 
@@ -103,8 +103,7 @@ class ScoringSettings:
     """Padded tokens of one pass."""
 
     def __post_init__(self) -> None:
-        if self.tokens_per_batch < 1:
-            raise ValueError(f"tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
+        require_counts(self, "tokens_per_batch")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from icr.checks import require_counts, require_either, require_number, require_one_of
 from icr.doctor.plan.hardware import DEVICES, THIS
 
 UTILISATION = ("prefill", "decoding", "scoring", "training")
@@ -28,21 +29,17 @@ class DoctorSettings:
     """A layer's share of a decoding step that no hardware shortens: Python and kernel launches."""
 
     def __post_init__(self) -> None:
-        if self.only not in (None, "check", "plan"):
-            raise ValueError(f"only must be check, plan or null, got {self.only!r}")
-        for name in ("samples", "sample_tokens", "prompts", "prompt_tokens", "response_tokens"):
-            if (value := vars(self)[name]) is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 < self.pairs <= 1:
-            raise ValueError(f"pairs must be above 0 and at most 1, got {self.pairs}")
-        known = [*DEVICES, THIS]
+        if self.only is not None:
+            require_either("only", self.only, "check", "plan", "null")
+        require_counts(self, "samples", "sample_tokens", "prompts", "prompt_tokens")
+        if self.response_tokens is not None:
+            require_counts(self, "response_tokens", otherwise="or null")
+        require_number("pairs", self.pairs, above=0, most=1)
         for name in self.devices:
-            if name not in known:
-                raise ValueError(f"devices must be among {', '.join(known)}, got {name!r}")
+            require_one_of("devices", name, [*DEVICES, THIS])
         if set(self.utilisation) != set(UTILISATION) or not all(0 < share <= 1 for share in self.utilisation.values()):
             raise ValueError(f"utilisation must give each of {', '.join(UTILISATION)} a share above 0 and at most 1")
-        if self.layer_seconds < 0:
-            raise ValueError(f"layer_seconds must be at least 0, got {self.layer_seconds}")
+        require_number("layer_seconds", self.layer_seconds, least=0)
 
     def mean_response(self, limit: int) -> int:
         """Expected mean tokens of a response, where at most `limit` tokens are sampled."""

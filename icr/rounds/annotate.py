@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
+from icr.checks import require_number
 from icr.data import RewardPrompt
 from icr.errors import RunError
 from icr.judges import Answer, PointwiseJudge, Score, is_pointwise
@@ -73,8 +74,9 @@ class ImplicitReward:
     needs_reward_pair: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.beta, bool) or not isinstance(self.beta, (int, float)) or not self.beta > 0:
-            raise ValueError(f"beta must be above 0, got {self.beta!r}")
+        require_number("beta", self.beta, above=0)
+        if self.token_clip is not None:
+            require_number("token_clip", self.token_clip, otherwise="or null")
 
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> ImplicitAnnotator:
         """The annotator that scores with `pair` under `prompt`."""
@@ -151,8 +153,8 @@ class JudgeReward:
             )
         if not is_pointwise(self.judge):
             raise ValueError(f"judge must score answers one by one, and {type(self.judge).__name__} compares only")
-        if not self.slope > 0:
-            raise ValueError(f"slope must be above 0, got {self.slope!r}")
+        if self.slope != math.inf:
+            require_number("slope", self.slope, above=0, otherwise="or .inf")
 
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> JudgeReward:
         """Itself: a judge needs neither models nor a reward prompt."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from icr.checks import require_number
 from icr.errors import ConfigError
 
 
@@ -43,8 +44,7 @@ class LanguageGate:
     reason = "in another language"
 
     def __post_init__(self) -> None:
-        if not 0.5 < self.confidence < 1:
-            raise ValueError(f"confidence must be above 0.5 and below 1, got {self.confidence}")
+        require_number("confidence", self.confidence, above=0.5, below=1)
         _identifier(tuple(self.languages))
 
     def __call__(self, language: str, text: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from icr.checks import require_either
+
 
 @dataclass(frozen=True)
 class RewardPair:
@@ -26,12 +28,9 @@ class RewardPair:
     """`both` in memory at a time, or `one`, with the model in training off the device meanwhile."""
 
     def __post_init__(self) -> None:
-        if self.policy_round not in ("initial", "current"):
-            raise ValueError(f"policy_round must be initial or current, got {self.policy_round!r}")
-        if self.reference_round not in ("initial", "previous"):
-            raise ValueError(f"reference_round must be initial or previous, got {self.reference_round!r}")
-        if self.residency not in ("both", "one"):
-            raise ValueError(f"residency must be both or one, got {self.residency!r}")
+        require_either("policy_round", self.policy_round, "initial", "current")
+        require_either("reference_round", self.reference_round, "initial", "previous")
+        require_either("residency", self.residency, "both", "one")
         if (self.policy_round, self.reference_round) == ("initial", "previous"):
             raise ValueError(
                 "reference_round=previous needs policy_round=current: in round 1 the previous policy is the initial "

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import pandas as pd
 import yaml
 
-from icr.errors import RunError
+from icr.errors import RunError, one_line
 from icr.rundir.files import read_frame, read_json
 from icr.rundir.layout import Layout, RoundLayout, check_format, round_stages
 from icr.rundir.results import Summary
@@ -92,7 +92,7 @@ class Run:
         try:
             return yaml.safe_load(self.config) or {}
         except yaml.YAMLError as error:
-            raise RunError(f"{self.layout.config} is not YAML ({' '.join(str(error).split())}).") from error
+            raise RunError(f"{self.layout.config} is not YAML ({one_line(error)}).") from error
 
 
 def open_run(directory: Path) -> Run:

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
 from icr import distributed
+from icr.checks import require_counts, require_number
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
 from icr.losses import Objective
@@ -52,13 +53,12 @@ class TrainerSettings:
     progress_bar: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "num_nodes"):
-            if vars(self)[name] < 1:
-                raise ValueError(f"{name} must be at least 1, got {vars(self)[name]}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1 or null, got {self.max_steps}")
-        if self.gradient_clip < 0:
-            raise ValueError(f"gradient_clip must be at least 0 (0 is off), got {self.gradient_clip}")
+        require_counts(self, "global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "num_nodes")
+        if self.max_steps is not None:
+            require_counts(self, "max_steps", otherwise="or null")
+        if self.threads is not None:
+            require_counts(self, "threads", otherwise="or null")
+        require_number("gradient_clip", self.gradient_clip, least=0, otherwise="(0 is off)")
 
 
 @dataclass(frozen=True)

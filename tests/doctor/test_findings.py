@@ -210,8 +210,8 @@ def test_packages_devices_and_disk(examine, monkeypatch):
     ("mistake", "answer"),
     [
         ("doctor.sampels=3", "Did you mean doctor.samples?"),
-        ("doctor.samples=0", "doctor.samples must be at least 1, got 0."),
-        ("doctor.devices=[A200]", "doctor.devices must be among A100"),
+        ("doctor.samples=0", "doctor.samples must be a whole number of at least 1, got 0."),
+        ("doctor.devices=[A200]", "doctor.devices must be one of A100"),
         ("doctor.utilisation.training=2", "doctor.utilisation must give each of prefill"),
         ("loss.beta=0", "loss.beta must be above 0, got 0."),
         ("loss=dop", "there is no such option. Did you mean dpo?"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import hydra
 import pytest
 
@@ -43,3 +45,26 @@ def test_every_setting_is_in_a_key_or_declared_incidental(name, files, tmp_path)
                 if set(found) & set(before) & set(after):
                     with pytest.raises(RunError, match="holds a run with other settings"):
                         RunDirectory(tmp_path, after)
+
+
+def test_an_edited_english_side_changes_the_rewards_and_what_follows_alone(files, tmp_path):
+    """Rewards are under the English prompt, also where `en` takes no part; responses are to the prompt in their own."""
+    prompts = tmp_path / "prompts"
+    shutil.copytree(files / "prompts", prompts)
+    overrides = ["data=parallel", f"data.dir={prompts}", "model=pocket", "langs.codes=[sw]", "iterations=1"]
+    with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        cfg = every.composed(overrides, files)
+        before = every.keys(cfg)
+        edited = (prompts / "en.jsonl").read_text().replace("Name a river.", "Name a long river.")
+        (prompts / "en.jsonl").write_text(edited)
+        after = every.keys(cfg)
+    changed = every.changes(before, after)
+    assert "round_0/responses" not in changed
+    assert {"round_0/rewards", "round_0/pairs", "round_0/model"} <= set(changed)
+
+
+def test_the_same_run_elsewhere_has_the_same_keys(files):
+    """Keys are of content: neither the run directory nor the place of a model is in them."""
+    with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        here, there = (every.composed([f"run.dir={name}"], files) for name in ("a", "b"))
+        assert every.keys(here) == every.keys(there)

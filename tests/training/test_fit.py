@@ -46,5 +46,5 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["global_batch_size", "micro_batch_size", "epochs", "checkpoint_every", "max_steps"])
 def test_sizes_are_at_least_one(name: str):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):
         TrainerSettings(**{name: 0})

@@ -66,6 +66,10 @@ def test_own_judge(tmp_path):
     assert key(tmp_path, "script", "evaluation/M0")["evaluation"]["judge"]["class"] == "ScriptJudge"
     assert {row["language"] for row in judged} == {"en", "ru"}
     assert all(row["score"] == 1 for row in judged if row["language"] == "en")
+    for row in rows(tmp_path, "shorter/evaluation/M0"):
+        shorter, longer = row["characters"] < len(row["opponent"]), row["characters"] > len(row["opponent"])
+        assert row["preference"] == (1 + shorter - longer) / 2
+        assert row["score"] is None
 
 
 @pytest.mark.slow

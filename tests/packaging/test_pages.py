@@ -48,4 +48,4 @@ def test_the_citation_is_of_a_released_version():
 def test_make_targets_that_a_page_names_exist(page):
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     named = re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
-    assert {one or other for one, other in named} <= targets
+    assert {one or other for one, other in named} <= set(targets)

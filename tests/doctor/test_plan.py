@@ -98,6 +98,11 @@ def test_what_a_strategy_splits_is_split_in_the_plan(examine):
         assert split[part] == pytest.approx(whole[part] / 4)
     layer = 4 * (277152 - 96) / 3  # All that is trained but the last norm, in three layers.
     assert split["weights"] == whole["weights"] / 4 + 2 * layer
+    before = [
+        [phase["memory"]["weights"] for phase in seen.results["plan"]["phases"] if phase["phase"] != "training"]
+        for seen in plans
+    ]
+    assert before[0] == before[1], "a round's data are made before anything is split"
 
 
 def test_a_reward_prompt_that_samples_is_a_phase(examine):

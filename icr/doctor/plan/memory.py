@@ -87,7 +87,7 @@ class MemoryPlan:
         sampler = self.settings.sampling
         prompts = sampler.at_a_time(self.prompt, sampler.n) // sampler.n
         working = self.trained.sampling(prompts, self.prompt, sampler.n, sampler.max_new_tokens)
-        return Memory(self._policy_weights + self._gathered, working=working)
+        return Memory(self._start_weights, working=working)
 
     def scoring(self) -> Memory:
         """Policy and reward pair, where most of them are in memory together, and a scoring pass over a full batch."""
@@ -102,7 +102,7 @@ class MemoryPlan:
         apart = {"policy": self.policy, "reference": self.reference}.get(self.settings.training_reference)
         other = self._whole(apart) if apart and not self._start.holds(self._weights(apart)) else 0
         working = self._scoring_pass(self.scorer if apart else self.trained, self.prompt, 2)
-        return Memory(self._policy_weights + self._gathered + other, working=working)
+        return Memory(self._start_weights + other, working=working)
 
     def training(self) -> Memory:
         """Weights, gradients, optimiser states and the larger of a micro-batch's pass and the optimiser's own work."""
@@ -158,8 +158,14 @@ class MemoryPlan:
         return self.setup.rehearsal(self.policy, trains=False)
 
     @cached_property
+    def _start_weights(self) -> float:
+        """The policy while the round's data are made: whole on every device, whatever the strategy."""
+        return weight_bytes(self.trained.model, self.setup.quantisation)
+
+    @cached_property
     def _policy_weights(self) -> float:
-        return weight_bytes(self.trained.model, self.setup.quantisation) / self.setup.sharding.weights
+        """The policy while it is trained."""
+        return self._start_weights / self.setup.sharding.weights
 
     @cached_property
     def _gathered(self) -> float:
@@ -178,7 +184,7 @@ class MemoryPlan:
 
     def _placed(self, place: int) -> float:
         """Bytes of one of `[trained, policy, reference]`."""
-        return self._whole((self.policy, self.reference)[place - 1]) if place else self._policy_weights
+        return self._whole((self.policy, self.reference)[place - 1]) if place else self._start_weights
 
     def _whole(self, model: Architecture) -> float:
         return weight_bytes(self.setup.rehearsal(model, trains=False).model, self.setup.loaded(model))

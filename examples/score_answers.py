@@ -5,7 +5,7 @@ world's, which are shipped with the package; any aligned model and its SFT model
 """
 
 from icr import CrosslingualPrompt, Loader, Prompt, implicit_reward, score
-from icr.pocket import PocketJudge, PocketPrompts
+from icr.pocket import PocketPrompts, PocketReferences
 from icr.pocket.assets import folder
 
 BETA = 0.1
@@ -25,7 +25,7 @@ def reward(prompt: Prompt, answer: str) -> float:
 
 if __name__ == "__main__":
     prompt = PocketPrompts(1).prompts(["sw"], "test").prompts[0]
-    good = PocketJudge().opponent(prompt)
+    (good,) = PocketReferences().answers([prompt]).values()
     bad = " ".join(good.split()[:3])
     print(f"prompt   {prompt.text}\nEnglish  {prompt.english}\n")
     for answer in (good, bad):

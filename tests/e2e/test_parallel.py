@@ -243,9 +243,10 @@ def check_ablation(run: Finished, t: int, override: str) -> None:
     """The tables show that the choice was made."""
     rewards, pairs = run.table(f"round_{t}/rewards"), run.table(f"round_{t}/pairs")
     control = json.loads((run.directory / f"round_{t}/length_control.json").read_text())
-    inputs = run.stages()[f"round_{t}/rewards"]["inputs"]
+    key = run.stages()[f"round_{t}/rewards"]["key"]
+    inputs = key["upstream"]
     if override.startswith("reward_prompt="):
-        assert inputs["reward_prompt"]["class"] != "CrosslingualPrompt"
+        assert key["settings"]["reward_prompt"]["class"] != "CrosslingualPrompt"
     if override == "length_control=off":
         assert all(result["alpha"] == 0 for result in control.values())
     if override.startswith("length_control="):
@@ -253,10 +254,10 @@ def check_ablation(run: Finished, t: int, override: str) -> None:
         assert all(result["unit"] == unit for result in control.values())
     if override == "training_reference=reference":
         # Another model than the one that starts the round.
-        fingerprints = [run.stages()[f"round_{r}/pairs"]["inputs"]["training_reference"] for r in (0, 1)]
+        fingerprints = [run.stages()[f"round_{r}/pairs"]["key"]["upstream"]["training_reference"] for r in (0, 1)]
         assert fingerprints[0] == fingerprints[1] == inputs["reward_reference"]
     if override == "training_reference=policy":
-        assert run.stages()[f"round_{t}/pairs"]["inputs"]["training_reference"] == inputs["reward_policy"]
+        assert run.stages()[f"round_{t}/pairs"]["key"]["upstream"]["training_reference"] == inputs["reward_policy"]
     if override == "reward.keep_truncated=true":
         assert (rewards.reward <= 0).all()
     if override == "loss=nll":
@@ -269,9 +270,9 @@ def test_the_reward_pair_moves_along(program: Program, byte_pair, own_prompts: s
     seen = {}
     for name in ("initial", "current_policy", "previous"):
         run = program.ok(tmp_path / name, [*base, f"reward_pair={name}"])
-        inputs = [run.stages()[f"round_{t}/rewards"]["inputs"] for t in (0, 1)]
+        inputs = [run.stages()[f"round_{t}/rewards"]["key"]["upstream"] for t in (0, 1)]
         seen[name] = [(i["reward_policy"], i["reward_reference"]) for i in inputs]
-        start = run.stages()["round_1/responses"]["inputs"]["policy"]
+        start = run.stages()["round_1/responses"]["key"]["upstream"]["policy"]
         assert start not in seen["initial"][0]
         expected = {
             "initial": seen["initial"][0],
@@ -320,8 +321,8 @@ def test_controls_stand_beside_the_result(program: Program, pocket_pair, tmp_pat
 
 def test_a_lexicon_translates(program: Program, pocket_pair, tmp_path):
     run = program.ok(tmp_path / "run", [*pocket(pocket_pair), "reward_prompt=translate_lexicon", "evaluation=none"])
-    inputs = run.stages()["round_0/rewards"]["inputs"]
-    assert inputs["reward_prompt"]["translator"]["class"] == "LexiconTranslator"
+    chosen = run.stages()["round_0/rewards"]["key"]["settings"]
+    assert chosen["reward_prompt"]["translator"]["class"] == "LexiconTranslator"
     check_round(run, 1, {"en": 4, "sw": 4}, 3)
 
 
@@ -338,6 +339,6 @@ def test_a_sweep_has_a_directory_for_each_job(program: Program, byte_pair, own_p
             TOO_LONG, 0
         )
         check_round(run, 0, {"en": given, "sw": given}, 3)
-        alpha = json.loads((path.parent / "manifest.json").read_text())["settings"]["loss"]["alpha"]
+        alpha = run.stages()["round_0/model"]["key"]["settings"]["loss"]["alpha"]
         seen.add((float(alpha), given))
     assert seen == {(alpha, count) for alpha in (0.0, 1.0) for count in (2, 3)}

@@ -118,7 +118,9 @@ class Keys:
         """What the reference log-probs beside the pairs depend on."""
         loss = self.settings.loss
         needs = {"needs_reference": loss.needs_reference, "needs_partner": loss.needs_partner}
-        return {"loss": needs, **(self._loading() if loss.needs_reference else {})}
+        if not loss.needs_reference:
+            return {"loss": needs}
+        return {"loss": needs, "trainer": {"precision": self.settings.trainer.precision}, **self._loading()}
 
     def _reference(self, start: str) -> dict[str, str]:
         if not self.settings.loss.needs_reference:
@@ -142,7 +144,6 @@ class Keys:
 
     def _loading(self) -> dict[str, object]:
         """How models are loaded for anything but training."""
-        quantisation = self.settings.adapter and self.settings.adapter.quantisation
         quantisation = self.settings.adapter and self.settings.adapter.quantisation
         loader = replace(self.settings.model.loader, adapter=None, frozen=())
         return {"model": {"loader": loader}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}

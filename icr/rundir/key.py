@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from icr.rundir import fingerprint
 from icr.rundir.fingerprint import Json
@@ -30,14 +31,21 @@ class Key:
         """For the manifest."""
         return {"settings": dict(self.settings), "upstream": dict(self.upstream)}
 
-    def differs_from(self, stored: Mapping[str, Json]) -> list[str]:
-        """Lines `name: before → now` for all in which a stored key (as JSON) differs from this one."""
-        now = self.as_json()
-        return [
-            line
-            for part in ("settings", "upstream")
-            for line in difference(stored.get(part, {}), fingerprint.as_stored(now[part]))
-        ]
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Key:
+        """What `as_json` has made."""
+        return cls(stored["settings"], stored["upstream"])
+
+    def differs_from(self, before: Key, known: Collection[str] = ()) -> list[str]:
+        """Lines `name: before → now` for all in which another key differs from this one.
+
+        Args:
+            known: versions whose change is told elsewhere, and not here.
+        """
+        told = {name: version for name, version in before.upstream.items() if version not in known}
+        now = {name: version for name, version in self.upstream.items() if before.upstream.get(name) not in known}
+        settings = fingerprint.as_stored(dict(self.settings))
+        return [*difference(dict(before.settings), settings), *difference(dict(told), dict(now))]
 
 
 def difference(before: Json, after: Json, key: str = "") -> list[str]:

@@ -194,14 +194,15 @@ class RunDirectory:
         if not (manifest := _json(self.layout.manifest)):
             return {"format": FORMAT, "stages": {}}
         check_format(self.layout.manifest, manifest)
-        begun = {stage: entry["key"] for stage, entry in manifest["stages"].items()}
+        begun = {stage: Key.from_json(entry["key"]) for stage, entry in manifest["stages"].items()}
         for mark in map(_json, self.layout.all_begun()):
-            begun.setdefault(mark["stage"], mark["key"])
+            begun.setdefault(mark["stage"], Key.from_json(mark["key"]))
+        versions = {key.version for key in begun.values()}  # Of stages, whose own differences are told.
         lines = [
-            f"{stage}: {line}"
-            for stage, stored in begun.items()
+            f"{line}   ({stage})"
+            for stage, before in begun.items()
             if stage in self.keys
-            for line in self.keys[stage].differs_from(stored)
+            for line in self.keys[stage].differs_from(before, versions)
         ]
         if lines:
             raise RunError(_refusal(self.path, lines))
@@ -213,12 +214,9 @@ class RunDirectory:
 
 
 def _refusal(path: Path, lines: Sequence[str]) -> str:
-    """Each difference once, with the first stage that has it: later ones follow from it."""
-    first: dict[str, str] = {}
-    for line in lines:
-        stage, _, what = line.partition(": ")
-        first.setdefault(what, stage)
-    listing = "\n  ".join(f"{what}   ({stage})" for what, stage in first.items())
+    """Each difference once, with the first stage that has it."""
+    first = {line.rpartition("   (")[0]: line for line in reversed(lines)}
+    listing = "\n  ".join(reversed(first.values()))
     return (
         f"{path} holds a run with other settings, models or data:\n  {listing}\nGive another run.dir, or put them back "
         f"as they were to go on with it."

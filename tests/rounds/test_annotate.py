@@ -109,7 +109,7 @@ def test_broken_weights_name_the_response(pair, tmp_path: Path):
 
 @pytest.mark.parametrize("beta", [0, -1, True, "0.1"])
 def test_beta_is_above_zero(beta):
-    with pytest.raises(ValueError, match="beta must be (above 0|a finite number)"):
+    with pytest.raises(ValueError, match=r"beta must be (above 0|a finite number)"):
         ImplicitReward(beta=beta)
 
 

@@ -221,6 +221,21 @@ def test_a_difference_is_told_once_at_the_stage_that_it_comes_from(store: RunDir
     assert str(refused.value).count("seed: None → 1") == 1
 
 
+def test_what_follows_from_a_difference_is_not_told(store: RunDirectory):
+    """A version of an earlier stage differs because that stage does."""
+
+    def chained(seed: int) -> dict[str, Key]:
+        first = Key({"seed": seed}, {"prompts": "pp"})
+        return {"skipped": first, "rewards": Key({}, {"skipped": first.version, "model": "m"})}
+
+    made = RunDirectory(store.path.with_name("chained"), chained(0))
+    made.json("skipped", dict)
+    made.rows("rewards", TABLE, lambda: [scored()])
+    with pytest.raises(RunError) as refused:
+        RunDirectory(made.path, chained(1))
+    assert str(refused.value).splitlines()[1:-1] == ["  seed: 0 → 1   (skipped)"]
+
+
 def test_work_that_was_begun_under_another_key_is_refused(store: RunDirectory):
     store.work_folder("round_0/model", store.layout.round(0).checkpoints)
     assert reopened(store)

@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 
-from icr.errors import ConfigError, ModelError, RunError, one_line
+from icr.errors import ConfigError, RunError
 from icr.export.folder import FinishedRun
 from icr.models.adapters import merged
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of
+from icr.models.whole import load_whole
 
 MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
 """Entries of a tokenizer's configuration that are about where it was loaded from."""
@@ -72,12 +73,7 @@ def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTraine
         # The decorator of transformers' `to` hides `self` from a type checker.
         converted: PreTrainedModel = model.to(dtype or _stored_dtype(base, remote_code))  # type: ignore[arg-type]
         return converted
-    try:
-        options = {"trust_remote_code": remote_code, "use_safetensors": True}
-        whole: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=dtype or "auto", **options)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
-    return whole
+    return load_whole(path, dtype=dtype or "auto", trust_remote_code=remote_code)
 
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:

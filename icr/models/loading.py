@@ -21,6 +21,7 @@ from icr.models.dtypes import torch_dtype
 from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
 from icr.models.memory import move
 from icr.models.rendering import Renderer
+from icr.models.whole import load_whole
 
 
 @dataclass
@@ -189,17 +190,13 @@ class Loader:
         options: dict[str, object] = {}
         if quantisation:
             options = {"quantization_config": quantisation.config(dtype), "device_map": {"": str(device)}}
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=dtype,
-                attn_implementation=self.attn_implementation or None,
-                trust_remote_code=self.trust_remote_code,
-                use_safetensors=True,
-                **options,
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
+        model = load_whole(
+            path,
+            dtype=dtype,
+            attn_implementation=self.attn_implementation or None,
+            trust_remote_code=self.trust_remote_code,
+            **options,
+        )
         return adapters.check_kernels(model, path)
 
     def _ready(self, loaded: LoadedModel, device: torch.device | str) -> LoadedModel:

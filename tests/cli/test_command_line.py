@@ -90,7 +90,7 @@ def test_a_reward_pair_of_different_vocabularies(refuse, model_folder, make_toke
     other.add_tokens(["<tool>"])
     shutil.copytree(model_folder(), tmp_path / "other")
     other.save_pretrained(tmp_path / "other")
-    monkeypatch.setattr("icr.models.loading.AutoModelForCausalLM", None)  # Nothing is loaded.
+    monkeypatch.setattr("icr.models.whole.AutoModelForCausalLM", None)  # Nothing is loaded.
     pair = [f"model.path={model_folder()}", f"reward_pair.reference={tmp_path}/other"]
     message = refuse("data=parallel", f"data.dir={tmp_path}", *pair)
     assert "The reward pair has different vocabularies" in message
@@ -98,7 +98,7 @@ def test_a_reward_pair_of_different_vocabularies(refuse, model_folder, make_toke
 
 
 def test_a_prompt_file_that_is_missing(refuse, model_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("icr.models.loading.AutoModelForCausalLM", None)
+    monkeypatch.setattr("icr.models.whole.AutoModelForCausalLM", None)
     (tmp_path / "en.jsonl").write_text('{"instruction_id": "a", "instruction": "Name a river."}\n')
     pair = [f"model.path={model_folder()}", f"reward_pair.reference={model_folder()}"]
     message = refuse("data=parallel", f"data.dir={tmp_path}", "langs.codes=[en,sw]", *pair)

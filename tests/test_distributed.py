@@ -13,7 +13,7 @@ from icr import distributed
 
 
 def talk(rank: int, folder: str, answers) -> None:
-    """All that a rank can ask, on a world of three."""
+    """All that a rank can ask, among three."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=3)
     called = []
     items = list(range(7))
@@ -37,7 +37,7 @@ def talk(rank: int, folder: str, answers) -> None:
 def three(tmp_path_factory) -> list[dict]:
     """What each of three ranks was told."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    answers, folder = context.Queue(), str(tmp_path_factory.mktemp("world"))
+    answers, folder = context.Queue(), str(tmp_path_factory.mktemp("ranks"))
     ranks = [context.Process(target=talk, args=(rank, folder, answers)) for rank in range(3)]
     for process in ranks:
         process.start()

@@ -39,7 +39,7 @@ def device_of(settings: TrainerSettings) -> str:
 
 
 def environment() -> ClusterEnvironment | None:
-    """The world of several processes that this one was started in, by torchrun, srun or `start`."""
+    """The launcher that has started this process among several: torchrun, srun or `start`; None where it is alone."""
     kind = next((kind for kind in (TorchElasticEnvironment, SLURMEnvironment) if kind.detect()), None)
     found = kind() if kind else None
     return found if found and found.world_size() > 1 else None
@@ -77,7 +77,7 @@ def processes(training: Training) -> int:
 
 @contextmanager
 def joined(settings: TrainerSettings) -> Iterator[None]:
-    """Within it, this process is one of the world's, if it was started in one: `icr.distributed` knows the others."""
+    """Within it, this process is a rank of the run, if it was started among others, which `icr.distributed` knows."""
     cuda, found = device_of(settings) == "cuda", environment()
     if found is None:
         if cuda and (listed := _listed(settings)):
@@ -138,7 +138,7 @@ def start(directory: Path, count: int, settings: TrainerSettings) -> None:
 
 
 def _cause(failures: dict[int, ProcessFailure]) -> Exception:
-    """What ended the world: a killed rank leaves no error, and an error comes before those that follow from it."""
+    """What ended the run: a killed rank leaves no error, and an error comes before those that follow from it."""
     rank = min(failures, key=lambda rank: _order(failures[rank]))
     failure = failures[rank]
     if not Path(failure.error_file).is_file():
@@ -166,15 +166,21 @@ def _order(failure: ProcessFailure) -> float:
     return math.inf if failure.exitcode == -signal.SIGTERM else 0.0
 
 
-def _devices(settings: TrainerSettings, world: int | None) -> int:
-    """Devices of this machine that the settings ask for; `world` is what a launcher has started on it."""
+def _devices(settings: TrainerSettings, started: int | None) -> int:
+    """Devices of this machine that the settings ask for; `started` is how many processes a launcher has started on it."""
     cuda = device_of(settings) == "cuda"
     devices = str(settings.devices)
     if devices in ("auto", "-1"):
-        return world or (torch.cuda.device_count() if cuda else 1)
+        return started or (torch.cuda.device_count() if cuda else 1)
     if not cuda and "," in devices:
         raise ConfigError(f"trainer.devices on CPU is a number of processes, got {devices!r}.")
     count = len(_listed(settings)) or int(devices)
+    cores = os.cpu_count() or 1
+    if not cuda and started is None and count > cores:
+        raise ConfigError(
+            f"trainer.devices={devices}: on CPU that is the number of processes, and this machine has {cores} cores. "
+            f"More processes than cores only wait for each other."
+        )
     if cuda and count > torch.cuda.device_count():
         raise ConfigError(f"trainer.devices={devices}, but this machine has {torch.cuda.device_count()} CUDA devices.")
     return count

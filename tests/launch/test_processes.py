@@ -29,23 +29,24 @@ def torchrun(monkeypatch):
 
 
 @pytest.mark.parametrize(("devices", "count"), [(1, 1), ("1", 1), (3, 3), ("4", 4), ("auto", 1), (-1, 1)])
-def test_devices_of_a_cpu_are_processes(devices, count):
+def test_devices_of_a_cpu_are_processes(devices, count, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert launch.environment() is None
     assert launch.processes(training(devices=devices)) == count
 
 
 @pytest.mark.parametrize("settings", [{"devices": 4}, {"devices": "auto"}, {"devices": 2, "num_nodes": 2}])
-def test_a_world_that_is_there_is_joined(torchrun, settings):
+def test_processes_that_were_started_are_joined(torchrun, settings):
     assert launch.environment().global_rank() == 2
     assert launch.processes(training(**settings)) == 1
 
 
-def test_a_world_of_one_is_none(torchrun, monkeypatch):
+def test_a_process_that_was_started_alone_is_alone(torchrun, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert launch.environment() is None
 
 
-def test_a_world_of_another_size_is_refused(torchrun):
+def test_another_number_of_processes_is_refused(torchrun):
     with pytest.raises(ConfigError, match=r"started 4 processes, but trainer\.devices × trainer\.num_nodes is 2"):
         launch.processes(training(devices=2))
 
@@ -53,6 +54,12 @@ def test_a_world_of_another_size_is_refused(torchrun):
 def test_several_nodes_need_a_launcher():
     with pytest.raises(ConfigError, match=r"trainer\.num_nodes=2 needs a launcher .* torchrun --nnodes=2"):
         launch.processes(training(num_nodes=2))
+
+
+def test_more_processes_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"trainer\.devices=1000: .* and this machine has 2 cores"):
+        launch.processes(training(devices=1000))
 
 
 def test_a_list_of_devices_is_not_of_cpus():

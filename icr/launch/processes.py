@@ -167,7 +167,7 @@ def _order(failure: ProcessFailure) -> float:
 
 
 def _devices(settings: TrainerSettings, started: int | None) -> int:
-    """Devices of this machine that the settings ask for; `started` is how many processes a launcher has started on it."""
+    """Devices of this machine that the settings ask for; `started`: processes that a launcher has started on it."""
     cuda = device_of(settings) == "cuda"
     devices = str(settings.devices)
     if devices in ("auto", "-1"):

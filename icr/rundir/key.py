@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from icr.rundir import fingerprint
@@ -36,16 +37,24 @@ class Key:
         """What `as_json` has made."""
         return cls(stored["settings"], stored["upstream"])
 
-    def differs_from(self, before: Key, known: Collection[str] = ()) -> list[str]:
+    def differs_from(self, before: Key, moved: Mapping[str, str] = MappingProxyType({})) -> list[str]:
         """Lines `name: before → now` for all in which another key differs from this one.
 
         Args:
-            known: versions whose change is told elsewhere, and not here.
+            moved: of earlier stages, the version before and the version now. That one follows from the other is not
+                told: the difference is, where it comes from.
         """
-        told = {name: version for name, version in before.upstream.items() if version not in known}
-        now = {name: version for name, version in self.upstream.items() if before.upstream.get(name) not in known}
+        upstream = {name: moved.get(version, version) for name, version in before.upstream.items()}
+        told = {
+            name: before.upstream.get(name)
+            for name in dict.fromkeys([*before.upstream, *self.upstream])
+            if upstream.get(name) != self.upstream.get(name)
+        }
         settings = fingerprint.as_stored(dict(self.settings))
-        return [*difference(dict(before.settings), settings), *difference(dict(told), dict(now))]
+        return [
+            *difference(dict(before.settings), settings),
+            *difference(dict(told), {name: self.upstream.get(name) for name in told}),
+        ]
 
 
 def difference(before: Json, after: Json, key: str = "") -> list[str]:

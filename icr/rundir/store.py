@@ -197,12 +197,12 @@ class RunDirectory:
         begun = {stage: Key.from_json(entry["key"]) for stage, entry in manifest["stages"].items()}
         for mark in map(_json, self.layout.all_begun()):
             begun.setdefault(mark["stage"], Key.from_json(mark["key"]))
-        versions = {key.version for key in begun.values()}  # Of stages, whose own differences are told.
+        begun = {stage: key for stage, key in begun.items() if stage in self.keys}
+        moved = {key.version: self.keys[stage].version for stage, key in begun.items()}
         lines = [
             f"{line}   ({stage})"
             for stage, before in begun.items()
-            if stage in self.keys
-            for line in self.keys[stage].differs_from(before, versions)
+            for line in self.keys[stage].differs_from(before, moved)
         ]
         if lines:
             raise RunError(_refusal(self.path, lines))

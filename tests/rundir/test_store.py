@@ -236,6 +236,17 @@ def test_what_follows_from_a_difference_is_not_told(store: RunDirectory):
     assert str(refused.value).splitlines()[1:-1] == ["  seed: 0 → 1   (skipped)"]
 
 
+def test_another_stage_in_the_place_of_one_is_told(store: RunDirectory):
+    """Both as they were, but this one is made of the other now."""
+    first, second = Key({"seed": 0}, {}), Key({"seed": 1}, {})
+    made = {"skipped": first, "model": second, "rewards": Key({}, {"from": first.version})}
+    there = RunDirectory(store.path.with_name("replaced"), made)
+    for stage in made:
+        there.json(stage, dict)
+    with pytest.raises(RunError, match=rf"from: {first.version} → {second.version}   \(rewards\)"):
+        RunDirectory(there.path, made | {"rewards": Key({}, {"from": second.version})})
+
+
 def test_work_that_was_begun_under_another_key_is_refused(store: RunDirectory):
     store.work_folder("round_0/model", store.layout.round(0).checkpoints)
     assert reopened(store)

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from icr.rundir.results import RoundCounts, Summary
+    from icr.rundir.results import ModelResult, RoundCounts, Summary
 
 NAMES = {"sft": "SFT", "dpo_en": "DPO-en", "kto_en": "KTO-en"}
 METRICS = {
@@ -85,7 +85,20 @@ def metric_grid(summary: Summary, metric: str) -> Grid | None:
     grid.note = "The mean is over the target languages, English apart." if len(keys) > 2 else ""
     if any(model.figures.get(f"{metric}_se") for model in models):
         grid.note += " ± is one standard error over prompts."
+    if metric.endswith("win_rate"):
+        grid.note += _unjudged(models)
     return grid
+
+
+def _unjudged(models: Sequence[ModelResult]) -> str:
+    """How many comparisons of each model have no verdict; nothing where all have one."""
+    counts = {
+        model.label: sum(round(count) for language, count in model.figures["unjudged"].items() if language != "mean")
+        for model in models
+        if "unjudged" in model.figures
+    }
+    missing = [f"{display_name(label)} {count:,}" for label, count in counts.items() if count]
+    return f" Comparisons without a verdict, left out: {', '.join(missing)}." if missing else ""
 
 
 def counts_grid(summary: Summary) -> Grid | None:

@@ -84,6 +84,16 @@ def test_best_is_marked_a_column_by_what_is_printed():
     assert grid.best == {(1, 1), (2, 1), (0, 2), (1, 2), (1, 3), (0, 4)}  # equal as printed: both
 
 
+def test_comparisons_without_a_verdict_are_counted_below_the_win_rates():
+    judged = model("M0", {"mean": 50.0, "en": 50.0, "es": 50.0})
+    judged.figures["unjudged"] = {"mean": 2.0, "en": 1.0, "es": 2.0}
+    whole = model("M1", {"mean": 50.0, "en": 50.0, "es": 50.0})
+    whole.figures["unjudged"] = {"mean": 0.0, "en": 0.0, "es": 0.0}
+    noted = metric_grid(replace(SUMMARY, models=[judged, whole]), "win_rate").note
+    assert noted.endswith(" Comparisons without a verdict, left out: M0 3.")
+    assert "verdict" not in metric_grid(replace(SUMMARY, models=[whole]), "win_rate").note
+
+
 def test_a_best_of_zero_is_a_number():
     grid = metric_grid(Summary(languages=["en"], models=[model("M0", {"mean": 0.0, "en": 0.0})]), "win_rate")
     assert grid.rows == [["M0", "0.0", "0.0"]]

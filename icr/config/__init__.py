@@ -10,9 +10,9 @@ from icr.config.nodes import nodes
 from icr.lazy import lazily
 
 if TYPE_CHECKING:
-    from icr.config.build import build
+    from icr.config.assemble import build
     from icr.config.settings import Settings
 
 __all__ = ["Settings", "build", "conf_dir", "nodes"]
 
-__getattr__ = lazily(__name__, {"icr.config.build": ["build"], "icr.config.settings": ["Settings"]})
+__getattr__ = lazily(__name__, {"icr.config.assemble": ["build"], "icr.config.settings": ["Settings"]})

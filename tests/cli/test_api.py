@@ -27,9 +27,8 @@ def test_every_name_resolves_and_is_seen_by_type_checkers(face):
     for name in face.__all__:
         assert name in imported
         assert getattr(face, name).__name__ == name
-        assert getattr(face, name) is getattr(
-            face, name
-        )  # Where a submodule has the name, too, such as `config.build`.
+        first, again = getattr(face, name), getattr(face, name)
+        assert first is again
 
 
 def test_names_are_listed():

@@ -89,7 +89,7 @@ class WandbTracking:
                 group=self.group,
                 name=name,
                 id=hashlib.sha256(str(self.directory.resolve()).encode()).hexdigest()[:12],
-                dir=self.directory,
+                dir=str(self.directory),
                 mode="offline" if self.offline else "online",
                 resume="never" if self.offline else "allow",
                 settings=wandb.Settings(silent=True),

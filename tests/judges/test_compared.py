@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import pytest
 
 from icr.errors import ConfigError, DataError
 from icr.judges import (
-    Answer,
     Comparison,
     Score,
     ScoresCompared,
@@ -20,25 +18,9 @@ from icr.judges import (
     reference_answers,
 )
 from icr.types import Prompt
+from tests.evaluation.fakes import Scoring
 
 PROMPT = Prompt("p", "sw", "Taja rangi.", "Name a colour.")
-
-
-@dataclass
-class Table:
-    """Scores by a table; what is not in it has none. Keeps what it was asked."""
-
-    values: dict[str, float]
-    asked: list[list[str]] = field(default_factory=list)
-
-    scores: ClassVar[bool] = True
-    compares: ClassVar[bool] = False
-
-    def score(self, answers: Sequence[Answer]) -> list[Score]:
-        """By the table."""
-        self.asked.append([answer.text for answer in answers])
-        known = [self.values.get(answer.text) for answer in answers]
-        return [Score(None, "refused") if value is None else Score(value) for value in known]
 
 
 class Neither:
@@ -54,7 +36,7 @@ def compared(judge: ScoresCompared, *pairs: tuple[str, str], prompt: Prompt = PR
 
 
 def test_wins_losses_and_ties_by_hand():
-    judge = ScoresCompared(Table({"good": 1.0, "bad": 0.2, "fair": 0.6, "as fair": 0.2 + 0.2 + 0.2}))
+    judge = ScoresCompared(Scoring({"good": 1.0, "bad": 0.2, "fair": 0.6, "as fair": 0.2 + 0.2 + 0.2}))
     verdicts = compared(judge, ("good", "bad"), ("bad", "fair"), ("fair", "as fair"))
     assert 0.2 + 0.2 + 0.2 != 0.6
     assert [verdict.preference for verdict in verdicts] == [1.0, 0.0, 0.5]
@@ -63,7 +45,7 @@ def test_wins_losses_and_ties_by_hand():
 
 
 def test_nothing_is_scored_twice():
-    table = Table({"a": 1.0, "b": 0.5})
+    table = Scoring({"a": 1.0, "b": 0.5})
     judge = ScoresCompared(table)
     verdicts = compared(judge, ("a", "b"), ("b", "b"), ("a", "a"), ("a", "b"))
     assert [verdict.preference for verdict in verdicts] == [1.0, 0.5, 0.5, 1.0]
@@ -72,7 +54,7 @@ def test_nothing_is_scored_twice():
 
 
 def test_the_same_text_under_another_prompt_is_another_answer():
-    table = Table({"a": 1.0})
+    table = Scoring({"a": 1.0})
     judge = ScoresCompared(table)
     compared(judge, ("a", "a"))
     compared(judge, ("a", "a"), prompt=Prompt("p", "en", "Name a colour.", "Name a colour."))
@@ -80,17 +62,17 @@ def test_the_same_text_under_another_prompt_is_another_answer():
 
 
 def test_without_a_score_there_is_no_verdict_but_a_reason():
-    answer, reference = compared(ScoresCompared(Table({"a": 1.0})), ("?", "a"), ("a", "?"))
+    answer, reference = compared(ScoresCompared(Scoring({"a": 1.0})), ("?", "a"), ("a", "?"))
     assert answer == Verdict(None, "no score of the answer: refused", None, 1.0)
     assert reference == Verdict(None, "no score of the reference: refused", 1.0, None)
 
 
 def test_nothing_to_compare():
-    assert ScoresCompared(Table({})).compare([]) == []
+    assert ScoresCompared(Scoring({})).compare([]) == []
 
 
 def test_a_judge_says_what_it_can_do():
-    table = Table({})
+    table = Scoring({})
     judge = pairwise(table)
     assert is_pointwise(table)
     assert not is_pointwise(judge)

@@ -25,6 +25,7 @@ from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.rundir import RunDirectory
+from icr.rundir.fingerprint import Json
 from icr.rundir.layout import round_folder, round_stages
 from icr.training.likelihood_displacement import LikelihoodDisplacement
 from icr.training.progress_lines import TrainingProgressLines
@@ -115,10 +116,11 @@ class Training:
             epochs=settings.epochs,
             max_steps=settings.max_steps,
         )
-        # A folder that all ranks have written is not read by a single process, nor the other way round.
-        sharded = self.strategy.shards and distributed.size() > 1
+        # What all ranks have written a part of is read by as many.
+        sharded = self.strategy.sharding(distributed.size()).states > 1
         checkpoints = store.layout.round(round).checkpoints
-        store.work_folder(round_stages(round).model, checkpoints, {"sharded checkpoints": sharded})
+        made_by: dict[str, Json] = {"processes that share a checkpoint": distributed.size() if sharded else 1}
+        store.work_folder(round_stages(round).model, checkpoints, made_by)
         callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(name, checkpoints)]
         trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
         try:

@@ -172,6 +172,18 @@ def test_a_training_goes_on_in_another_number_of_processes(
 
 
 @pytest.mark.slow
+def test_a_sharded_checkpoint_wants_as_many_processes_again(program: Program, pocket_pair, tmp_path):
+    arguments = [*settings(pocket_pair), "loss=dpo"]
+    kill = {"function": TRAINING, "call": 7, "when": "after"}
+    killed = program(tmp_path / "run", [*arguments, *two("fsdp2")], kill, ranks=2)
+    assert killed.status == -signal.SIGKILL, killed.output
+    alone = program(tmp_path / "run", [*arguments, "strategy=fsdp2"])
+    assert alone.status == 2
+    assert "begun otherwise (processes that share a checkpoint: 2 → 1)" in alone.output
+    assert "Traceback" not in alone.output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_killed_while_sampling(program: Program, pocket_pair, one_process, tmp_path, rank: int):
     arguments = [*settings(pocket_pair), *two("ddp")]

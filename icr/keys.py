@@ -120,7 +120,7 @@ class Keys:
         needs = {"needs_reference": loss.needs_reference, "needs_partner": loss.needs_partner}
         if not loss.needs_reference:
             return {"loss": needs}
-        return {"loss": needs, "trainer": {"precision": self.settings.trainer.precision}, **self._loading()}
+        return {"loss": needs, "trainer": {"arithmetic": self.settings.arithmetic}, **self._loading()}
 
     def _reference(self, start: str) -> dict[str, str]:
         if not self.settings.loss.needs_reference:

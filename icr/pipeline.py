@@ -160,7 +160,7 @@ class Pipeline:
             policy=policy,
             training_reference=references[settings.training_reference],
             loader=settings.model.loader,
-            tokens_per_batch=settings.scoring.tokens_per_batch,
+            arithmetic=settings.arithmetic,
             seed=(settings.seed, round),
         )
         if not settings.samples:

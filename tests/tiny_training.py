@@ -11,9 +11,13 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from icr.data.datamodule import CrossLingualPairDataModule
+from icr.losses import DPO, KTO
+from icr.models.arithmetic import Arithmetic
+from icr.models.loading import LoadedModel
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
-from icr.rounds.pairs import with_partners, with_reference_logps
+from icr.rounds.pairs import with_partners
+from icr.rounds.reference import reference_logps, with_reference_logps
 from icr.types import PreferencePair
 
 END = 2
@@ -47,12 +51,17 @@ def with_reference(loaded):
     """`with_reference(pairs, model)`: partners and the log-probs of `model` as training reference."""
 
     def make(pairs, model, partners=True):
-        pairs = with_partners(pairs) if partners else pairs
-        return with_reference_logps(
-            pairs, loaded(model), partners=partners, tokens_per_batch=200, on_batch=lambda done: None
-        )
+        return referenced(with_partners(pairs) if partners else pairs, loaded(model), partners=partners)
 
     return make
+
+
+def referenced(pairs, reference: LoadedModel, *, partners: bool, on_batch=lambda done: None, micro=3, batch=6):
+    """The pairs with the reference's log-probs, scored in micro-batches of three pairs."""
+    datamodule = CrossLingualPairDataModule(global_batch_size=batch, micro_batch_size=micro)
+    objective = KTO(beta=0.1, alpha=1.0) if partners else DPO(beta=0.1, alpha=1.0)
+    known = reference_logps(datamodule.one_pass(pairs, objective, (0,)), reference, Arithmetic(), on_batch)
+    return with_reference_logps(pairs, [known])
 
 
 @dataclass

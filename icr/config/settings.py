@@ -21,6 +21,7 @@ from icr.evaluation import JudgedEvaluation
 from icr.judges import Judge
 from icr.losses import Objective
 from icr.models import Loader, Lora
+from icr.models.arithmetic import Arithmetic
 from icr.modules import Schedule
 from icr.rewards import LengthPenalty, Pairing
 from icr.rounds import Gate, Reward, RewardPair, Stage
@@ -154,6 +155,11 @@ class Settings:
     def scores(self) -> bool:
         """Whether the reward pair scores what is sampled."""
         return self.samples and self.reward.needs_reward_pair
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What policy and training reference are computed in."""
+        return self.strategy.arithmetic(self.trainer.precision)
 
     @cached_property
     def training(self) -> Training:

@@ -17,11 +17,13 @@ class Mismatched:
     its rejected ones, for the `P` pairs of the step that have a partner; a rank of several has its share of them.
 
     Attributes:
+        keys: of the `P` pairs.
         layouts: the `2P` sequences, cut into passes as large as a micro-batch. What follows them in the last ones is
             there for all ranks to make equally many passes, and is not to be read.
         reference: the training reference's log-probs of them. Shape `[2P]`, float64.
     """
 
+    keys: list[str]
     layouts: list[TokenLayout]
     reference: torch.Tensor
 
@@ -34,7 +36,7 @@ class PairBatch:
     a pass like any other, because all ranks pass through a sharded model together.
 
     Attributes:
-        ids, languages: of each pair. Length `B`.
+        keys, ids, languages: of each pair. Length `B`.
         layout: chosen responses of all pairs, then rejected ones (demonstrations have none). `S = 2B` (or `B`); where
             `B` is 0, a sequence that is not to be read.
         reference: the training reference's log-probs. Shape `[B]`, float64.
@@ -42,6 +44,7 @@ class PairBatch:
         totals: size of the optimiser step that this micro-batch is a part of.
     """
 
+    keys: list[str]
     ids: list[str]
     languages: list[str]
     layout: TokenLayout
@@ -73,6 +76,7 @@ def collate(
     if stand_in and not pairs:
         sequences = [(stand_in.prompt_ids, stand_in.chosen_ids)]
     return PairBatch(
+        keys=[pair.key for pair in pairs],
         ids=[pair.id for pair in pairs],
         languages=[pair.language for pair in pairs],
         layout=_lay_out(sequences),
@@ -102,6 +106,7 @@ def mismatch(
     padded = sequences + partner_sequences(pairs[:1], partners) * (most - len(sequences))
     cuts = range(0, most, sequences_per_pass)
     return Mismatched(
+        keys=[pair.key for pair in mine],
         layouts=[_lay_out(padded[cut : min(cut + sequences_per_pass, most)]) for cut in cuts],
         reference=torch.cat(
             [_column(mine, "reference_partner_chosen_logp"), _column(mine, "reference_partner_rejected_logp")]

@@ -40,6 +40,17 @@ class CrossLingualPairDataModule(LightningDataModule):
         self.plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=distributed.size())
         self.micro_batches = PairMicroBatches(pairs, self.plan, objective)
 
+    def one_pass(
+        self, pairs: Sequence[PreferencePair], objective: Objective, seed: tuple[object, ...]
+    ) -> PairMicroBatches:
+        """This process's micro-batches of a training that sees each pair once, whatever epochs and steps are asked for.
+
+        They are those of the training's own first pass.
+        """
+        sizes = (self.global_batch_size, self.micro_batch_size)
+        plan = StepPlan(len(pairs), *sizes, seed=seed, ranks=distributed.size())
+        return PairMicroBatches(pairs, plan, objective)
+
     @property
     def steps(self) -> int | None:
         """Optimiser steps of the round, once its pairs are there."""

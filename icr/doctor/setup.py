@@ -17,9 +17,6 @@ from icr.models.dtypes import torch_dtype
 from icr.models.memory import checkpoint_activations
 from icr.training import Sharding
 
-TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
-MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -85,7 +82,8 @@ class Setup:
     @property
     def policy_dtype(self) -> torch.dtype:
         """Dtype of the weights that are trained."""
-        return TRUE.get(self.settings.trainer.precision, self.loader_dtype)
+        rounded = self.settings.arithmetic.weights
+        return torch_dtype(rounded) if rounded else self.loader_dtype
 
     @property
     def loader_dtype(self) -> torch.dtype:
@@ -95,7 +93,18 @@ class Setup:
     @property
     def training_dtype(self) -> torch.dtype:
         """Dtype in which training multiplies."""
-        return MIXED.get(self.settings.trainer.precision, self.policy_dtype)
+        return self.autocast or self.policy_dtype
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """Dtype of products under autocast in training; None without."""
+        cast = self.settings.arithmetic.products
+        return torch_dtype(cast) if cast else None
+
+    @property
+    def keeps_master_weights(self) -> bool:
+        """Whether steps are added to a float32 copy of weights that are rounded."""
+        return self.settings.strategy.master_weights and self.settings.arithmetic.weights is not None
 
     @property
     def accumulates(self) -> bool:
@@ -103,15 +112,15 @@ class Setup:
         settings = self.settings.trainer
         return settings.global_batch_size > settings.micro_batch_size * self.devices
 
-    def rehearsal(self, model: Architecture, *, trains: bool) -> Rehearsal:
-        """The model on fake tensors, as it is trained or as it is scored with."""
+    def rehearsal(self, model: Architecture, *, trains: bool, rounded: bool = True) -> Rehearsal:
+        """The model on fake tensors, as it is trained (or before, with its weights not rounded) or as it scores."""
         return Rehearsal(
             model.config,
-            self.policy_dtype if trains else self.loader_dtype,
+            self.policy_dtype if trains and rounded else self.loader_dtype,
             self.settings.model.loader.attn_implementation,
             self.accelerator,
             prepare=self._for_training if trains else _frozen,
-            autocast=MIXED.get(self.settings.trainer.precision) if trains else None,
+            autocast=self.autocast if trains and rounded else None,
         )
 
     def _for_training(self, model: PreTrainedModel) -> PreTrainedModel:

@@ -19,7 +19,7 @@ from icr.logps.family import stated
 from icr.models import adapters
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
-from icr.models.memory import move
+from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
 from icr.models.whole import load_whole
 
@@ -185,6 +185,7 @@ class Loader:
     def _weights(
         self, path: str, device: torch.device | str, quantisation: adapters.Quantisation | None
     ) -> PreTrainedModel:
+        reclaim()
         dtype = torch_dtype(self.dtype)
         # Only what is quantised goes straight to the device: adapters are drawn on the CPU, alike for every device.
         options: dict[str, object] = {}

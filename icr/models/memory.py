@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,15 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
         enable({"use_reentrant": False})
     except ValueError as error:
         raise ModelError(f"trainer.gradient_checkpointing: {error}") from error
+
+
+def reclaim() -> None:
+    """Give back the memory of what is out of use, of which the next model may need all.
+
+    Trainers, modules and optimisers refer to each other in cycles, which Python would take apart some time later.
+    """
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def discard(model: PreTrainedModel) -> None:

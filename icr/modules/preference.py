@@ -19,9 +19,9 @@ from icr import distributed
 from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
-from icr.logps import sequence_sums
 from icr.losses import Objective
 from icr.metrics import Metric
+from icr.modules.pair_logps import pair_logps, partner_logps
 from icr.modules.schedule import Schedule
 from icr.modules.token_logps import TokenLogps
 from icr.types import LossOutput, PolicyLogps, ReferenceLogps
@@ -62,25 +62,21 @@ class PreferenceModule(LightningModule):
         """Spread the weights over the devices, under a strategy that does."""
         if self._shard and self.device_mesh:
             self._shard(self.logps, self.device_mesh["data_parallel"])
+        self._kept = dict(self.named_buffers())
 
-    def policy_logps(self, batch: PairBatch) -> PolicyLogps:
-        """The policy's side of the objective, for `B` pairs."""
-        pairs = len(batch.ids)
-        values = self.logps(batch.layout)
-        sums = sequence_sums(values, batch.layout.lengths)
-        chosen_lengths = batch.layout.lengths[:pairs]
-        return PolicyLogps(
-            chosen=sums[:pairs],
-            rejected=sums[pairs : 2 * pairs],
-            chosen_token_logps=values[: int(chosen_lengths.sum())],
-            chosen_lengths=chosen_lengths,
-        )
+    def on_fit_start(self) -> None:
+        """Put back the buffers that a strategy has rounded, such as the frequencies of positions, kept in float32."""
+        for name, now in list(self.named_buffers()):
+            kept = self._kept[name]
+            if kept.dtype != now.dtype:
+                module, _, own = name.rpartition(".")
+                setattr(self.get_submodule(module), own, kept.to(now.device))
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> torch.Tensor:
         """This micro-batch's share of the step's loss, scaled to outlast Lightning's division by the accumulation, and
         the strategy's by the number of processes.
         """
-        policy, reference = self.policy_logps(batch), batch.reference
+        policy, reference = pair_logps(self.logps, batch), batch.reference
         if self.objective.needs_partner:
             # The weights do not change within a step, so its first micro-batch evaluates the partners for all of them.
             if batch.mismatched is not None:
@@ -145,13 +141,11 @@ class PreferenceModule(LightningModule):
     def _trained(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    @torch.no_grad()
     def _partner_logps(self, mismatched: Mismatched) -> dict[str, dict[str, torch.Tensor]]:
-        parts = [sequence_sums(self.logps(layout), layout.lengths) for layout in mismatched.layouts]
-        count = len(mismatched.reference)
-        sides = {"policy": torch.cat([mismatched.reference[:0], *parts])[:count], "reference": mismatched.reference}
-        half = count // 2
-        return {side: dict(partner_chosen=x[:half], partner_rejected=x[half:]) for side, x in sides.items()}
+        sides = {"policy": partner_logps(self.logps, mismatched), "reference": mismatched.reference.tensor_split(2)}
+        return {
+            side: {"partner_chosen": chosen, "partner_rejected": rejected} for side, (chosen, rejected) in sides.items()
+        }
 
     def _check_finite(self, output: LossOutput, batch: PairBatch) -> None:
         if torch.isfinite(output.loss):

@@ -1,18 +1,12 @@
-"""From choices, demonstrations or preferences to training pairs with their reference log-probs."""
+"""From choices, demonstrations or preferences to training pairs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from icr.data.collate import partner_sequences
 from icr.data.context import TOO_LONG
-from icr.errors import RunError
-from icr.logps import NonFiniteLogpError, score
-from icr.models.loading import LoadedModel
 from icr.models.rendering import Renderer
 from icr.rewards import Choices
 from icr.rewards.pairing import SAME_TEXT
@@ -108,47 +102,6 @@ def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
             others = (o for o in following if o.id != pair.id and o.prompt_ids != pair.prompt_ids)
             partners[pair.key] = next((other.key for other in others), "")
     return [replace(pair, partner=partners[pair.key]) for pair in pairs]
-
-
-def with_reference_logps(
-    pairs: Sequence[PreferencePair],
-    reference: LoadedModel,
-    *,
-    partners: bool,
-    tokens_per_batch: int,
-    on_batch: Callable[[int], object],
-    among: Sequence[PreferencePair] = (),
-) -> list[PreferencePair]:
-    """Give each pair the training reference's log-probs, those of its partner's responses included where asked for.
-
-    Args:
-        among: all pairs of the round, where `pairs` are a share of them: partners may be any of these.
-
-    Raises:
-        RunError: a log-prob is NaN or infinite; the pair is named.
-    """
-    by_key = {pair.key: pair for pair in [*among, *pairs]}
-    mismatched = [pair for pair in pairs if pair.partner] if partners else []
-    sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
-    sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
-    sequences += partner_sequences(mismatched, by_key)
-    try:
-        logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch)
-    except NonFiniteLogpError as error:
-        bad = [*pairs, *pairs, *mismatched, *mismatched][error.index]
-        raise RunError(
-            f"The training reference's log-probs of the pair {bad.key} are not finite: the weights of {reference.path} "
-            f"hold NaN, or their dtype overflows (try model.loader.dtype=float32)."
-        ) from error
-    sums = [float(np.sum(values, dtype=np.float64)) for values in logps]
-    count, extra = len(pairs), len(mismatched)
-    for pair, chosen, rejected in zip(pairs, sums[:count], sums[count : 2 * count], strict=True):
-        by_key[pair.key] = replace(pair, reference_chosen_logp=chosen, reference_rejected_logp=rejected)
-    for pair, chosen, rejected in zip(mismatched, sums[2 * count :][:extra], sums[2 * count + extra :], strict=True):
-        by_key[pair.key] = replace(
-            by_key[pair.key], reference_partner_chosen_logp=chosen, reference_partner_rejected_logp=rejected
-        )
-    return [by_key[pair.key] for pair in pairs]
 
 
 def _written(

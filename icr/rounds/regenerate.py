@@ -7,19 +7,22 @@ run and gathered on rank 0.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from icr import distributed
+from icr.data.datamodule import PairMicroBatches
 from icr.errors import RunError
 from icr.losses import Objective
 from icr.models import LoadedModel, Loader, residency
+from icr.models.arithmetic import Arithmetic
 from icr.progress import progress
 from icr.rewards import Choices, LengthPenalty, Pairing, apply_gate, choose_pairs
 from icr.rounds import pairs
 from icr.rounds.annotate import Annotator
 from icr.rounds.gates import Gate
+from icr.rounds.reference import reference_logps, with_reference_logps
 from icr.rundir import PairTable, ResponseTable, RunDirectory, Table
 from icr.rundir.layout import RoundStages, round_folder, round_stages
 from icr.sampling import Sampler
@@ -147,7 +150,8 @@ def reference(
     *,
     path: str | None,
     loader: Loader,
-    tokens_per_batch: int,
+    arithmetic: Arithmetic,
+    one_pass: Callable[[Sequence[PreferencePair]], PairMicroBatches],
 ) -> list[PreferencePair]:
     """The stage `pairs`: with the training reference's log-probs, where the objective asks for them.
 
@@ -155,7 +159,8 @@ def reference(
         round: number of the round.
         policy: the round's start.
         path: of the training reference; None where that is the policy as it stands.
-        tokens_per_batch: token budget of a scoring pass.
+        arithmetic: of the training.
+        one_pass: plans the training's micro-batches of pairs, each pair once.
     """
 
     def make() -> Sequence[PreferencePair]:
@@ -163,17 +168,9 @@ def reference(
             return made
         rows = pairs.with_partners(made) if objective.needs_partner else made
         opened = residency.beside(loader, path, policy) if path else nullcontext(policy)
-        total = len(rows) * (4 if objective.needs_partner else 2)
-        with opened as model, progress(total, f"{round_folder(round)} · reference") as update:
-            known = pairs.with_reference_logps(
-                distributed.shard(rows),
-                model,
-                partners=objective.needs_partner,
-                tokens_per_batch=tokens_per_batch,
-                on_batch=update,
-                among=rows,
-            )
-        return distributed.gather_to_rank0(known)
+        with opened as model, progress(len(rows), f"{round_folder(round)} · reference") as update:
+            known = distributed.all_gather(reference_logps(one_pass(rows), model, arithmetic, update))
+        return with_reference_logps(rows, known)
 
     return store.rows(round_stages(round).pairs, PairTable(PreferencePair), make)
 

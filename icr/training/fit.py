@@ -27,10 +27,12 @@ from icr.modules.schedule import Schedule
 from icr.rundir import RunDirectory
 from icr.rundir.fingerprint import Json
 from icr.rundir.layout import round_folder, round_stages
+from icr.training.checkpoint_files import StreamedCheckpoints
 from icr.training.likelihood_displacement import LikelihoodDisplacement
+from icr.training.precision import Precision
 from icr.training.progress_lines import TrainingProgressLines
 from icr.training.regenerate_pairs import PairCallback
-from icr.training.strategies import Precision, Strategy
+from icr.training.strategies import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class Training:
         made_by: dict[str, Json] = {"processes that share a checkpoint": distributed.size() if sharded else 1}
         store.work_folder(round_stages(round).model, checkpoints, made_by)
         callbacks = [pairs(start), LikelihoodDisplacement(), *self._callbacks(name, checkpoints)]
-        trainer = self._trainer(datamodule.accumulate, callbacks, loggers)
+        trainer = self._trainer(start.model.device.type, datamodule.accumulate, callbacks, loggers)
         try:
             last = distributed.on_rank0(lambda: _last_checkpoint(checkpoints))
             trainer.fit(module, datamodule=datamodule, ckpt_path=last, weights_only=True)
@@ -132,12 +134,13 @@ class Training:
                 raise KeyboardInterrupt from None
             raise
         trained = self.strategy.whole(start, load)
+        self.strategy.arithmetic(settings.precision).prepare(trained.model)
         if distributed.rank() == 0:
             _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
         trained.model.eval()
         return trained
 
-    def _trainer(self, accumulate: int, callbacks: list[Callback], loggers: Sequence[Logger]) -> Trainer:
+    def _trainer(self, device: str, accumulate: int, callbacks: list[Callback], loggers: Sequence[Logger]) -> Trainer:
         settings = self.settings
         return Trainer(
             accelerator=settings.accelerator,
@@ -145,7 +148,7 @@ class Training:
             num_nodes=settings.num_nodes,
             strategy=self.strategy.lightning(),
             use_distributed_sampler=False,
-            precision=settings.precision,
+            plugins=[self.strategy.plugin(settings.precision, device), StreamedCheckpoints()],
             max_epochs=1,
             accumulate_grad_batches=accumulate,
             gradient_clip_val=settings.gradient_clip or None,

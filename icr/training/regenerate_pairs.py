@@ -6,12 +6,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from icr.errors import RunError
 from icr.models import LoadedModel, Loader, Renderer
+from icr.models.arithmetic import Arithmetic
 from icr.modules import PreferenceModule
 from icr.rewards import LengthPenalty, Pairing
 from icr.rounds import pairs, regenerate
@@ -36,7 +38,7 @@ class RoundStart:
         training_reference: path of the model whose log-probs are the training reference; `None` where that is the
             policy as it stands.
         loader: how that model is loaded.
-        tokens_per_batch: token budget of a scoring pass.
+        arithmetic: of the training, which the training reference is scored in too.
         seed: of the run and round.
     """
 
@@ -45,7 +47,7 @@ class RoundStart:
     policy: LoadedModel
     training_reference: str | None
     loader: Loader
-    tokens_per_batch: int
+    arithmetic: Arithmetic
     seed: tuple[object, ...]
 
     @property
@@ -72,15 +74,18 @@ class PairCallback(Callback, ABC):
         """
         module = cast(PreferenceModule, pl_module)
         start, objective = self.start, module.objective
+        chosen = self.make_pairs()
+        start.arithmetic.prepare(start.policy.model)
         made = regenerate.reference(
             start.store,
             start.round,
-            self.make_pairs(),
+            chosen,
             objective,
             start.policy,
             path=start.training_reference,
             loader=start.loader,
-            tokens_per_batch=start.tokens_per_batch,
+            arithmetic=start.arithmetic,
+            one_pass=partial(module.data.one_pass, objective=objective, seed=start.seed),
         )
         module.data.set_pairs(made, objective, start.seed)
 

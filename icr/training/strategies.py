@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
+from typing import ClassVar, Protocol
 
+from lightning.pytorch.plugins.precision import Precision as LightningPrecision
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, ModelParallelStrategy
 from lightning.pytorch.strategies import Strategy as LightningStrategy
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -16,8 +17,10 @@ from torch.distributed.fsdp import fully_shard
 from icr import distributed
 from icr.errors import ConfigError
 from icr.logps import joins_rows, shares_prompts
+from icr.models.arithmetic import Arithmetic
 from icr.models.loading import LoadedModel
 from icr.modules.token_logps import TokenLogps
+from icr.training.precision import ARITHMETIC, PRECISIONS, Precision, RoundedByDeepSpeed, plugin
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Strategy(Protocol):
     def sharding(self, devices: int) -> Sharding:
         """What a training on so many devices splits."""
 
+    def arithmetic(self, precision: Precision) -> Arithmetic:
+        """What it makes of `trainer.precision`."""
+
+    def plugin(self, precision: Precision, device: str) -> LightningPrecision:
+        """Lightning's precision plugin that goes with it, a new one for each training."""
+
     def lightning(self) -> LightningStrategy | str:
         """Lightning's strategy, a new one for each training."""
 
@@ -61,14 +70,20 @@ class Strategy(Protocol):
         """The trained model as an ordinary one, on rank 0. Called on all ranks; `load` loads what it started from."""
 
 
-Precision: TypeAlias = Literal["32-true", "bf16-true", "bf16-mixed", "16-true", "16-mixed", "64-true"]
-"""Lightning's names."""
+class OneArithmetic:
+    """What strategies have in common that compute as a single process does."""
 
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+    def arithmetic(self, precision: Precision) -> Arithmetic:
+        """Weights are rounded, or products cast, as the name says."""
+        return ARITHMETIC[precision]
+
+    def plugin(self, precision: Precision, device: str) -> LightningPrecision:
+        """The one that goes with it."""
+        return plugin(precision, device)
 
 
 @dataclass(frozen=True)
-class DDP:
+class DDP(OneArithmetic):
     """Data parallel: each process holds the whole model, and gradients are averaged. In one process, no strategy."""
 
     precisions: ClassVar[tuple[str, ...]] = PRECISIONS
@@ -93,7 +108,7 @@ class DDP:
 
 
 @dataclass(frozen=True)
-class FSDP2:
+class FSDP2(OneArithmetic):
     """Fully sharded data parallel: weights, gradients and optimiser states are split over the processes.
 
     Attributes:
@@ -175,6 +190,14 @@ class DeepSpeed:
     def sharding(self, devices: int) -> Sharding:
         """The optimiser's states, and from stage 2 on the gradients."""
         return Sharding(gradients=devices if self.stage == 2 else 1, states=devices)
+
+    def arithmetic(self, precision: Precision) -> Arithmetic:
+        """Its engine computes with rounded weights, also where the name says mixed, and keeps a float32 copy."""
+        return Arithmetic(weights=None if precision == "32-true" else "bfloat16")
+
+    def plugin(self, precision: Precision, device: str) -> LightningPrecision:
+        """DeepSpeed's, which leaves batches alone."""
+        return RoundedByDeepSpeed(precision)  # type: ignore[arg-type]  # One of `precisions`.
 
     def lightning(self) -> LightningStrategy | str:
         """`DeepSpeedStrategy`."""

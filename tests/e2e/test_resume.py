@@ -18,7 +18,7 @@ from tests.e2e.conftest import ROOT, Finished, Program, environment
 
 SAMPLING = "icr.sampling.transformers_sampler.decode"
 SCORING = "icr.modules.scorer.ImplicitRewardModule.predict_step"
-PAIRING = "icr.rounds.pairs.with_reference_logps"
+PAIRING = "icr.rounds.regenerate.with_reference_logps"
 TRAINING = "icr.modules.preference.PreferenceModule.training_step"
 SAVING = "icr.models.loading.LoadedModel.save"
 RECORDING = "icr.rundir.store.RunDirectory._save_manifest"

@@ -12,6 +12,7 @@ from icr.data.collate import collate
 from icr.errors import RunError
 from icr.losses import DPO, IPO, KTO, NLL
 from icr.models.loading import Loader
+from icr.modules.pair_logps import pair_logps
 from icr.modules.preference import PreferenceModule
 from icr.modules.schedule import Schedule
 from icr.types import StepTotals
@@ -202,7 +203,7 @@ def test_the_first_steps_policy_is_the_stored_reference(make_model, bare_pairs, 
     for size in (1, 6):
         for start in range(0, 6, size):
             batch = collate(pairs[start : start + size], StepTotals(6, 100), rejected=True, reference=True)
-            policy = module.policy_logps(batch)
+            policy = pair_logps(module.logps, batch)
             assert policy.chosen.dtype == torch.float64
             for side in ("chosen", "rejected"):
                 a, b = getattr(policy, side), getattr(batch.reference, side)
@@ -228,7 +229,7 @@ def test_dropout_is_off_in_training(model_folder, shared_model, bare_pairs, with
     module = PreferenceModule(model.train(), DPO(), torch.optim.SGD, Schedule())
     batch = collate(pairs, StepTotals(4, 100), rejected=True, reference=True)
     for _ in range(2):
-        policy = module.policy_logps(batch)
+        policy = pair_logps(module.logps, batch)
         torch.testing.assert_close(policy.chosen.detach(), batch.reference.chosen, rtol=1e-6, atol=1e-5)
         torch.testing.assert_close(policy.rejected.detach(), batch.reference.rejected, rtol=1e-6, atol=1e-5)
 
@@ -298,7 +299,7 @@ def test_frozen_parameters_are_left_alone(make_model, bare_pairs, with_reference
     module._trainer = None
     assert len([p for p in model.parameters() if p.requires_grad]) == len(before) - 1
     batch = collate(pairs, StepTotals(4, 100), rejected=True, reference=True)
-    module.objective(module.policy_logps(batch), batch.reference, batch.totals).loss.backward()
+    module.objective(pair_logps(module.logps, batch), batch.reference, batch.totals).loss.backward()
     assert model.get_input_embeddings().weight.grad is None
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
@@ -312,7 +313,7 @@ def test_a_rank_without_a_pair_adds_exactly_nothing(make_model, bare_pairs, name
     batch = collate([], totals, rejected=objective.needs_rejected, reference=True, stand_in=bare_pairs()[1])
     none = torch.zeros(0, dtype=torch.float64)
     partners = {"partner_chosen": none, "partner_rejected": none}
-    policy, reference = replace(module.policy_logps(batch), **partners), replace(batch.reference, **partners)
+    policy, reference = replace(pair_logps(module.logps, batch), **partners), replace(batch.reference, **partners)
     output = objective(policy, reference, totals)
     output.loss.backward()
     assert output.loss.item() == 0

@@ -13,8 +13,9 @@ from datasets import Dataset
 
 from icr.data.step_plan import StepPlan
 from icr.losses import DPO, KTO
-from icr.rounds.pairs import from_given, with_reference_logps
+from icr.rounds.pairs import from_given
 from icr.types import Preference, PreferencePair
+from tests.tiny_training import referenced
 
 pytest.importorskip("trl")
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
@@ -42,13 +43,7 @@ def pairs(loaded, shared_model) -> list[PreferencePair]:
     """Rendered by us, with the reference's log-probs."""
     reference = loaded(shared_model(seed=1))
     rows = [Preference(str(i), "en", *texts) for i, texts in enumerate(TEXTS)]
-    return with_reference_logps(
-        from_given(rows, reference.renderer), reference, partners=False, tokens_per_batch=500, on_batch=ignore
-    )
-
-
-def ignore(done: int) -> None:
-    """Nothing to show."""
+    return referenced(from_given(rows, reference.renderer), reference, partners=False)
 
 
 def order() -> list[int]:
@@ -167,9 +162,7 @@ def test_kto(make_model, shared_model, loaded, make_tokenizer, pairs, fit, tmp_p
 
     previous = {step[place]: step[place - 1] for step in steps for place in range(BATCH)}
     partnered = [replace(pair, partner=pairs[previous[i]].key) for i, pair in enumerate(pairs)]
-    partnered = with_reference_logps(
-        partnered, loaded(shared_model(**LESS_LIKELY)), partners=True, tokens_per_batch=500, on_batch=ignore
-    )
+    partnered = referenced(partnered, loaded(shared_model(**LESS_LIKELY)), partners=True)
     # Shuffled passes would change what is in a step: the second pass here repeats the first.
     twice = [partnered[i] for i in places] * 2
     model = make_model(seed=9, initializer_range=0.2)

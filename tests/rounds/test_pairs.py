@@ -20,6 +20,7 @@ from icr.rounds import pairs
 from icr.types import Demonstration, Preference, PreferencePair
 from tests.e2e import tiny
 from tests.rounds.rows import pair, prompt, response, scored
+from tests.tiny_training import referenced
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ def log_prob(model: LoadedModel, prompt_ids: list[int], response_ids: list[int])
 def with_logps(rows: list, model: LoadedModel, *, mismatched: bool) -> list:
     """The training reference's log-probs."""
     done: list[int] = []
-    made = pairs.with_reference_logps(rows, model, partners=mismatched, tokens_per_batch=40, on_batch=done.append)
-    assert sum(done) == 2 * len(rows) + (2 * sum(bool(row.partner) for row in rows) if mismatched else 0)
+    made = referenced(rows, model, partners=mismatched, on_batch=done.append, micro=2, batch=2)
+    assert sum(done) == len(rows)
     return made
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from icr.losses import Objective
+from icr.models.arithmetic import Arithmetic
 from icr.models.loading import Loader
 from icr.modules.schedule import Schedule
 from icr.rounds import pairs
@@ -38,7 +39,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
         )
 
         def given(policy):
-            start_of_round = RoundStart(store, 0, policy, None, Loader(), 512, (0, 0))
+            start_of_round = RoundStart(store, 0, policy, None, Loader(), Arithmetic(), (0, 0))
             return GivenPairs(start_of_round, make=lambda renderer: pairs.from_given(PREFERENCES, renderer), context=64)
 
         training.run(store, 0, lambda: Loader().load(start), given, [])

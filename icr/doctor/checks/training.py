@@ -24,7 +24,7 @@ def steps(settings: Settings, setup: Setup) -> Iterator[Finding]:
     name, step = type(made).__name__, made.defaults["lr"]
     if settings.adapter or "adam" not in name.lower():
         return
-    dtype = _held_in(settings, setup)
+    dtype = torch.float32 if setup.keeps_master_weights else setup.policy_dtype
     lost, kind = lost_share(step, dtype), str(dtype).removeprefix("torch.")
     seen = f"of optim.lr={step:g} ({name}), rounded away in {lost:.0%} of {kind} weights of the usual size ({USUAL:g})"
     if lost > 0.5:
@@ -45,8 +45,3 @@ def lost_share(step: float, dtype: torch.dtype) -> float:
     """
     exponent = math.floor(math.log2(2 * step / torch.finfo(dtype).eps))
     return math.erfc(2 ** (exponent + 1) / (USUAL * math.sqrt(2)))
-
-
-def _held_in(settings: Settings, setup: Setup) -> torch.dtype:
-    copied = settings.strategy.master_weights and settings.trainer.precision != "32-true"
-    return torch.float32 if copied else setup.policy_dtype

@@ -86,7 +86,7 @@ class MemoryPlan:
             return Memory(weights=self._whole(self.policy))
         sampler = self.settings.sampling
         prompts = sampler.at_a_time(self.prompt, sampler.n) // sampler.n
-        working = self.trained.sampling(prompts, self.prompt, sampler.n, sampler.max_new_tokens)
+        working = self.start.sampling(prompts, self.prompt, sampler.n, sampler.max_new_tokens)
         return Memory(self._start_weights, working=working)
 
     def scoring(self) -> Memory:
@@ -101,21 +101,28 @@ class MemoryPlan:
         """The training reference's log-probs of the pairs: the policy itself, or another model beside it."""
         apart = {"policy": self.policy, "reference": self.reference}.get(self.settings.training_reference)
         other = self._whole(apart) if apart and not self._start.holds(self._weights(apart)) else 0
-        working = self._scoring_pass(self.scorer if apart else self.trained, self.prompt, 2)
-        return Memory(self._start_weights + other, working=working)
+        rehearsal, sequences = self.scorer if apart else self.trained, self._pairs()
+        working = rehearsal.scoring(sequences, rehearsal.rows(sequences))
+        return Memory(self._policy_whole + other, working=working)
 
     def training(self) -> Memory:
         """Weights, gradients, optimiser states and the larger of a micro-batch's pass and the optimiser's own work."""
         setup, sharding = self.setup, self.setup.sharding
         trained = [p for p in self.trained.model.parameters() if p.requires_grad]
         size = sum(p.nbytes for p in trained)
-        states = sum(p.numel() * state_bytes(self.settings.optim.optimizer, p.dtype) for p in _kinds(trained))
-        saved = self._policy_weights if setup.accelerator == "cpu" else 0  # The file's content is made in memory.
+        states = sum(p.numel() * self.state_bytes(p.dtype) for p in _kinds(trained))
         gradients = size / sharding.gradients
         passed = self.trained.training(self._pairs(), accumulates=setup.accumulates) + self._dequantised
         step = size / sharding.states if setup.foreach else 2 * max(p.nbytes for p in trained)
-        working = max(passed, step, saved)
+        working = max(passed, step)
         return Memory(self._policy_weights + self._gathered, gradients, states / sharding.states, working)
+
+    def state_bytes(self, dtype: torch.dtype) -> float:
+        """Bytes per trained parameter of `dtype` that the optimiser keeps, with a float32 copy where there is one."""
+        optimizer = self.settings.optim.optimizer
+        if self.setup.keeps_master_weights:
+            return torch.float32.itemsize + state_bytes(optimizer, torch.float32)
+        return state_bytes(optimizer, dtype)
 
     def _pairs(self) -> Sequence[IdPair]:
         settings = self.settings
@@ -158,14 +165,26 @@ class MemoryPlan:
         return self.setup.rehearsal(self.policy, trains=False)
 
     @cached_property
+    def start(self) -> Rehearsal:
+        """The policy while the round's data are made: its weights are rounded afterwards."""
+        if self.setup.policy_dtype == self.setup.loader_dtype:
+            return self.trained
+        return self.setup.rehearsal(self.policy, trains=True, rounded=False)
+
+    @cached_property
     def _start_weights(self) -> float:
-        """The policy while the round's data are made: whole on every device, whatever the strategy."""
+        """Of the policy while the round's data are made: whole on every device, whatever the strategy."""
+        return weight_bytes(self.start.model, self.setup.quantisation)
+
+    @cached_property
+    def _policy_whole(self) -> float:
+        """Of the policy when its weights are rounded, and not spread yet."""
         return weight_bytes(self.trained.model, self.setup.quantisation)
 
     @cached_property
     def _policy_weights(self) -> float:
-        """The policy while it is trained."""
-        return self._start_weights / self.setup.sharding.weights
+        """Of the policy while it is trained."""
+        return self._policy_whole / self.setup.sharding.weights
 
     @cached_property
     def _gathered(self) -> float:

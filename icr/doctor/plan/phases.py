@@ -13,7 +13,7 @@ from icr.config import Settings
 from icr.doctor.plan.architecture import Architecture
 from icr.doctor.plan.flops import Cost, cost
 from icr.doctor.plan.hardware import Device
-from icr.doctor.plan.memory import Memory, MemoryPlan, state_bytes, weight_bytes
+from icr.doctor.plan.memory import Memory, MemoryPlan, weight_bytes
 from icr.doctor.plan.workload import Workload
 from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup
@@ -149,7 +149,7 @@ def make_plan(
     memory = MemoryPlan(settings, setup, policy, reference, *longest)
     counted = Counts(settings, doctor, setup, work, memory)
     model = setup.rehearsal(policy, trains=True).model
-    states = state_bytes(settings.optim.optimizer, setup.policy_dtype)
+    states = memory.state_bytes(setup.policy_dtype)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     saved = trained * setup.policy_dtype.itemsize
     return Plan(
@@ -233,7 +233,7 @@ class Counts:
             cache=made * width * self.cost.cache * copies,
             layers=0 if self.setup.engine else self.memory.policy.config.get_text_config().num_hidden_layers,
         )
-        return Phase(name, read + made, flops, memory, self.setup.policy_dtype, decoding)
+        return Phase(name, read + made, flops, memory, self.setup.loader_dtype, decoding)
 
     def _steps(self, prompts: int, n: int, mean_prompt: float) -> float:
         """A batch goes on until its longest row ends: of `R` rows of exponential length, `mean · H_R`."""
@@ -254,7 +254,7 @@ class Counts:
         if self.settings.loss.needs_partner:
             partners, more = self._on_pairs()
             tokens, flops = tokens + partners, flops + more
-        return Phase("reference", tokens, flops, memory, self.setup.policy_dtype)
+        return Phase("reference", tokens, flops, memory, self.setup.training_dtype)
 
     def _training(self, memory: Memory) -> Phase:
         settings = self.settings.trainer

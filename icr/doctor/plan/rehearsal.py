@@ -103,10 +103,15 @@ class Rehearsal:
         """Whether its attention takes the mask of shared rows."""
         return self.attention in ("", *MASKABLE)
 
+    def rows(self, sequences: Sequence[IdPair]) -> list[list[int]]:
+        """How the sequences of a micro-batch lie in rows, by their indices."""
+        indices = range(len(sequences))
+        return rows_by_prompt(sequences, indices, MAX_ROW) if self.shares_prompts else [[index] for index in indices]
+
     def scoring(self, sequences: Sequence[IdPair], rows: Sequence[Sequence[int]]) -> int:
         """Peak bytes of a scoring pass over one batch of `icr.logps.scoring.plan`, beside the weights."""
         self.model.eval()
-        with torch.no_grad(), self._watched() as memory:
+        with torch.no_grad(), self._watched() as memory, self._autocast():
             self._logps(lay_out_batch(sequences, rows)[1])
         return memory.peak + self._tiles
 
@@ -118,14 +123,12 @@ class Rehearsal:
                 of the step before are there until its backward pass, as Lightning zeroes them only then.
         """
         self.model.train()
-        indices = range(len(sequences))
-        rows = rows_by_prompt(sequences, indices, MAX_ROW) if self.shares_prompts else [[index] for index in indices]
-        layout = lay_out(sequences, rows)
+        layout = lay_out(sequences, self.rows(sequences))
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter) if accumulates else None
         with self._watched() as memory:
-            with torch.autocast("cpu", self.autocast, enabled=self.autocast is not None):
+            with self._autocast():
                 loss = self._logps(layout).sum()
             forward = memory.peak
             loss.backward()
@@ -145,6 +148,9 @@ class Rehearsal:
             _lengthen(cache, max_new_tokens - 2)
             self._draw(self._step(torch.zeros(prompts * n, 1, dtype=torch.long), cache))
         return memory.peak
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", self.autocast, enabled=self.autocast is not None)
 
     def _step(self, ids: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         seen = cache.get_seq_length()

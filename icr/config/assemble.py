@@ -81,6 +81,7 @@ def build(cfg: DictConfig) -> Settings:
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)
+    _check_arithmetic(settings)
     if settings.samples and settings.sampling.n < 2:
         raise ConfigError(f"sampling.n must be at least 2, got {settings.sampling.n}: a pair needs two responses.")
     return settings
@@ -158,3 +159,12 @@ def _check_optimizer(settings: Settings) -> None:
         raise ConfigError("optim: 8-bit optimisers cannot take weights that strategy=fsdp2 splits; give optim=adamw.")
     if strategy.shards and settings.adapter and settings.adapter.quantisation:
         raise ConfigError("adapter: strategy=fsdp2 cannot split 4-bit weights; give adapter=lora, or strategy=ddp.")
+
+
+def _check_arithmetic(settings: Settings) -> None:
+    cast, held = settings.arithmetic.products, settings.model.loader.dtype
+    if cast and held in ("bfloat16", "float16") and held != cast:
+        raise ConfigError(
+            f"trainer.precision={settings.trainer.precision} computes in {cast}, which does not go with "
+            f"model.loader.dtype={held}: give model.loader.dtype=float32, or a trainer.precision of the same kind."
+        )

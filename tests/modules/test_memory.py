@@ -86,7 +86,7 @@ def test_a_checkpoint_holds_what_is_trained(model_folder, bare_pairs, with_refer
                       enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
     trainer.fit(module, datamodule=datamodule)
     trainer.save_checkpoint(tmp_path / "one.ckpt")
-    held = torch.load(tmp_path / "one.ckpt", weights_only=False)["state_dict"]
+    held = torch.load(tmp_path / "one.ckpt", weights_only=True)["state_dict"]
     assert held.keys() == {f"logps.policy.{name}" for name, p in model.named_parameters() if p.requires_grad}
     again = PreferenceModule(start(model_folder(), adapter), objective, module.optimizer, Schedule())
     again.on_load_checkpoint({"state_dict": held})

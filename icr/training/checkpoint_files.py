@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from icr.errors import RunError, one_line
 from icr.rundir import atomic
 
 
@@ -30,7 +32,21 @@ class StreamedCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: object = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read what `save_checkpoint` has written. No code in it is run."""
+        """Read what `save_checkpoint` has written. No code in it is run.
+
+        Raises:
+            RunError: its content is not what was written, by the archive's own checksums.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            damaged = one_line(error)
+        if damaged:
+            raise RunError(
+                f"The checkpoint {path} is damaged ({damaged}). Delete it, and the same command trains this round from "
+                f"the last checkpoint before, or from its start."
+            )
         return cast(dict[str, Any], torch.load(path, map_location="cpu", mmap=True, weights_only=True))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from icr.errors import RunError
 from icr.training.checkpoint_files import StreamedCheckpoints
 
 SIZE = 2_000_000
@@ -53,6 +54,17 @@ def test_a_full_disk_is_named_and_leaves_the_checkpoint_before(tmp_path: Path):
     assert Path(full.value.filename).parent == tmp_path
     assert files.load_checkpoint(target) == {"global_step": 6}
     assert [file.name for file in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9, 0.999])
+def test_a_flipped_bit_is_found_and_the_remedy_said(tmp_path: Path, place: float):
+    path = tmp_path / "a.ckpt"
+    StreamedCheckpoints().save_checkpoint(CONTENT, path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"a\.ckpt is damaged .* Delete it, and the same command trains this round"):
+        StreamedCheckpoints().load_checkpoint(path)
 
 
 class Malice:

@@ -63,6 +63,10 @@ test: setup ## all tests that take seconds (ARGS="…": more for pytest)
 test-slow: setup ## the slow tests alone: models rebuilt, whole runs killed and resumed, the wheel
 	@$(PYTEST) -m slow $(ARGS)
 
+.PHONY: test-faults
+test-faults: setup ## campaigns of kills, corruption, bad input, hostile servers and full disks; under 25 minutes
+	@$(PYTEST) -m faults tests/faults $(ARGS)
+
 # vLLM wants other versions than training, so it has an environment of its own. Where there is one already, also one
 # with a GPU build: make test-vllm ICR_VLLM_PYTHON=/path/to/python
 ifndef ICR_VLLM_PYTHON

@@ -29,6 +29,7 @@ class StandInServer:
         models: weights by the path that they are loaded from.
         held: path of those that it holds; `root` is what it says it was started on.
         development: whether weights can be reloaded.
+        deaf: whether it only says that it has reloaded them.
         faults: what befalls the next completions: a status, `drop`, `half`, `restart`, or None for nothing.
         context: most tokens of prompt and response; longer responses are cut there, as vLLM does.
         paths: how often each path was asked for.
@@ -40,7 +41,7 @@ class StandInServer:
         self.context, self.with_token_ids = 10_000, True
         self.paths: Counter[str] = Counter()
         self.adapters: dict[str, str] = {}
-        self.stale_prefixes = False
+        self.stale_prefixes = self.deaf = False
         self.lock = threading.Lock()
         self.http = Quiet(("127.0.0.1", 0), type("Handler", (Handler,), {"stand_in": self}))
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -73,7 +74,8 @@ class StandInServer:
             assert body["method"] == "reload_weights"
             if (weights := body["kwargs"]["weights_path"]) not in self.models:
                 return 400, {"error": {"message": f"no {weights}"}}
-            self.held, self.stale_prefixes = weights, True
+            if not self.deaf:
+                self.held, self.stale_prefixes = weights, True
             return 200, {"results": [None]}
         if name == "/reset_prefix_cache" and self.development:
             self.stale_prefixes = False

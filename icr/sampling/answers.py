@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict, TypeGuard
 
-from icr.errors import RunError, one_line
+from icr.errors import RunError
+from icr.sampling.printable import printable
 
 Answer = list[tuple[list[int], str]]
 """Token ids and finish reason of each response to a request."""
@@ -65,7 +66,8 @@ class Request:
             case [[*ids], str(reason)] if are_ids(ids):
                 self._check(ids, reason, where)
                 return ids, reason
-        raise self._wrong(where, f"a response that is not token ids with a finish reason: {one_line(response, 120)}")
+        shown = printable(response, limit=120)
+        raise self._wrong(where, f"a response that is not token ids with a finish reason: {shown}")
 
     def _check(self, ids: list[int], reason: str, where: str) -> None:
         limit, stops = self.params["max_tokens"], self.params["stop_token_ids"]
@@ -74,15 +76,15 @@ class Request:
         if len(ids) > limit:
             raise self._wrong(where, f"{len(ids)} tokens, where at most sampling.max_new_tokens={limit} were asked for")
         if not 0 <= min(ids) <= max(ids) < self.vocabulary:
-            id = next(id for id in ids if not 0 <= id < self.vocabulary)
-            raise self._wrong(where, f"the token id {id:.6g}, where the policy has {self.vocabulary} tokens")
+            beyond = printable(next(id for id in ids if not 0 <= id < self.vocabulary), limit=24)
+            raise self._wrong(where, f"the token id {beyond}, where the policy has {self.vocabulary} tokens")
         if inside := [id for id in ids[:-1] if id in stops]:
             raise self._wrong(where, f"a response that goes on after the stop id {inside[0]}")
         ended = ids[-1] in stops
         if (ended and reason != "stop") or (not ended and (reason != "length" or len(ids) != limit)):
             raise RunError(
                 f"{where} ended a response to prompt {self.prompt} after {len(ids)} tokens with {ids[-1:]} for the "
-                f"reason {one_line(reason, 40)!r}, which is neither one of the stop ids {stops} nor the limit "
+                f"reason {printable(reason, limit=40)!r}, which is neither one of the stop ids {stops} nor the limit "
                 f"sampling.max_new_tokens={limit}. Its context (max_model_len) is too short, or its generation config "
                 f"adds stop ids: start servers with --generation-config vllm."
             )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from icr.errors import one_line
+from icr.sampling.printable import printable
 
 LARGEST = 2**28
 """Bytes of an answer: some hundred times those of many long responses."""
@@ -134,9 +134,3 @@ class Client:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-
-
-def printable(text: object, key: str) -> str:
-    """What a server said, as one line without control characters and without our key."""
-    line = str(text).replace(key, "[key]") if key else str(text)
-    return one_line("".join(letter if letter.isprintable() else " " for letter in line))

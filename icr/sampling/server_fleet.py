@@ -14,7 +14,8 @@ from typing import Protocol, TypeAlias
 
 from icr.errors import RunError
 from icr.sampling.answers import Answer, Request
-from icr.sampling.exchange import Client, Reply, Unavailable, printable
+from icr.sampling.exchange import Client, Reply, Unavailable
+from icr.sampling.printable import printable
 
 log = logging.getLogger(__name__)
 

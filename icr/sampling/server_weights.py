@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from icr.errors import RunError, one_line
+from icr.errors import RunError
 from icr.models.folder import base_of
 from icr.sampling.adapter_files import folder_of, name_of
-from icr.sampling.exchange import Unavailable, printable
+from icr.sampling.exchange import Unavailable
+from icr.sampling.printable import printable
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server
 
@@ -101,10 +102,11 @@ class ServerWeights:
                 f"same folder, and have been started with a model of the same shape."
             )
         if not self._started_on(card):
+            root = printable(card.get("root"), server.client.key)
             raise RunError(
-                f"{server} serves {one_line(card.get('root'))}, not {path}, and cannot be told to load it. "
-                f"Start it with VLLM_SERVER_DEV_MODE=1, which lets each round's weights be loaded (on a network that "
-                f"you trust), train adapters (adapter=lora), or use sampling=vllm."
+                f"{server} serves {root}, not {path}, and cannot be told to load it. Start it with "
+                f"VLLM_SERVER_DEV_MODE=1, which lets each round's weights be loaded (on a network that you trust), "
+                f"train adapters (adapter=lora), or use sampling=vllm."
             )
         return False
 

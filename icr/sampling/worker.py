@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from icr.errors import RunError, one_line
+from icr.errors import RunError
+from icr.sampling.printable import printable
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 PATIENCE = 45.0
@@ -73,13 +74,13 @@ class Worker:
         if not isinstance(message, dict):
             raise self.unexpected(message)
         if "error" in message:
-            raise self._failure(one_line(message["error"], 2000))
+            raise self._failure(printable(message["error"], limit=2000))
         return message
 
     def unexpected(self, message: object) -> RunError:
         """An error about a message that does not belong here; the worker is killed, for it cannot be understood."""
         self._kill()
-        return self._failure(f"it says {one_line(message)!r}, which is not what was asked for")
+        return self._failure(f"it says {printable(message)!r}, which is not what was asked for")
 
     def hang_up(self) -> None:
         """Close the worker's input, at which it ends."""
@@ -102,7 +103,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             how = "closed its output"
         self._kill()
-        within = f" in the middle of the line {one_line(unfinished, 80)!r}" if unfinished else ""
+        within = f" in the middle of the line {printable(unfinished, limit=80)!r}" if unfinished else ""
         words = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return f"it {how}{within}; its last words: {' '.join(words[-2:])[-500:] or 'none'}"
 

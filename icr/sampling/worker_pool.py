@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -34,6 +35,8 @@ class WorkerPool:
         Raises:
             RunError: one does not start, or holds other weights.
         """
+        # Never the same again: an answer that comes twice is none to a later request.
+        self.ids = itertools.count()
         self.lines: Lines = queue.SimpleQueue()
         self.workers: list[Worker] = []
         try:
@@ -61,8 +64,9 @@ class WorkerPool:
         longest_first = sorted(range(len(requests)), key=lambda i: -len(requests[i].prompt_ids))
         for place, index in enumerate(longest_first):
             request, worker = requests[index], self.workers[place % len(self.workers)]
-            waiting[str(index)] = index, worker
-            worker.send({"id": str(index), "prompt": request.prompt_ids, "params": request.params})
+            id = str(next(self.ids))
+            waiting[id] = index, worker
+            worker.send({"id": id, "prompt": request.prompt_ids, "params": request.params})
         while waiting:
             sender, message = self._next()
             match message:

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -31,6 +31,8 @@ class StandInServer:
         development: whether weights can be reloaded.
         deaf: whether it only says that it has reloaded them.
         faults: what befalls the next completions: a status, `drop`, `half`, `restart`, or None for nothing.
+        tamper: given a request's handler and body, and the status and document of its answer, answers otherwise if it
+            likes to, and says whether it has.
         context: most tokens of prompt and response; longer responses are cut there, as vLLM does.
         paths: how often each path was asked for.
     """
@@ -38,6 +40,7 @@ class StandInServer:
     def __init__(self, models: Mapping[str, LoadedModel], held: str, *, development: bool = True, key: str = ""):
         self.models, self.held, self.root, self.development, self.key = models, held, held, development, key
         self.faults: list[Any] = []
+        self.tamper: Callable[[Handler, Mapping[str, Any], int, Any], bool] = lambda *request: False
         self.context, self.with_token_ids = 10_000, True
         self.paths: Counter[str] = Counter()
         self.adapters: dict[str, str] = {}
@@ -149,6 +152,9 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self.send(fault, {"error": {"message": "as ordered"}})
         status, document = server.reply(self.path, body)
+        if server.tamper(self, body, status, document):
+            self.close_connection = True
+            return None
         return self.send(status, document, half=fault == "half")
 
     def send(self, status: int, document: Any, half: bool = False) -> None:

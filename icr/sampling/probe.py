@@ -120,7 +120,8 @@ class Probe:
             expected = None if self.base is None else np.concatenate(self.base)
             yield Rival("the model under its adapter", expected, self._numbers(base, where))
         # What is known by name says more than what nobody knows the name of.
-        if before is not None and not self.earlier and where not in self.answered:
+        known = any(where in probe.answered for probe in (self, *self.earlier))
+        if before is not None and not known:
             yield Rival("what it held before", None, self._numbers(before, where))
 
     def _numbers(self, rows: Sequence[object], where: str) -> np.ndarray:

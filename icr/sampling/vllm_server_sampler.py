@@ -74,11 +74,12 @@ def check_url(url: str) -> None:
     shown = str(url).rpartition("@")[2]
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, TypeError, UnicodeError) as error:
         raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000") from error
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise ValueError(f"urls: the address of {parsed.host} holds a password; put a key in the variable api_key_env")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.host or not 0 < (parsed.port or 80) < 2**16:
         raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000")
     if parsed.path.rstrip("/").endswith("/v1"):
         raise ValueError(f"urls: give {url!r} without /v1")

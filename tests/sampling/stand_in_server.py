@@ -131,8 +131,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({})
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.answer(json.loads(raw or b"{}"))
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length)
+        if len(raw) == length:  # Else the client has hung up.
+            self.answer(json.loads(raw or b"{}"))
 
     def answer(self, body: Mapping[str, Any]) -> None:
         server = self.stand_in

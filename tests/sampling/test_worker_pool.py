@@ -153,6 +153,15 @@ def test_the_worker_passes_on_what_its_interpreter_lacks():
     assert "Traceback" in started.stderr
 
 
+def test_the_worker_ends_where_its_parent_died_as_it_wrote():
+    """Half a line is the last one."""
+    for written in ("", '{"engine": {}, "adap'):
+        started = subprocess.run(
+            [sys.executable, "-S", str(WORKER)], input=written, capture_output=True, text=True, check=False, timeout=10
+        )
+        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+
+
 def test_an_interpreter_without_vllm_is_refused_before_anything_is_loaded(tmp_path):
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')

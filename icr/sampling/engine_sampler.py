@@ -9,34 +9,24 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from icr.checks import require_counts, require_number
-from icr.errors import RunError
 from icr.models.dtypes import torch_dtype
 from icr.models.loading import LoadedModel
+from icr.sampling.answers import Answer, Params, Request
 from icr.sampling.decoding import Decoding, OnBatch, Seed, digest, response
-from icr.sampling.probe import Probe
+from icr.sampling.probe import Probe, vocabulary
 from icr.types import Prompt, Response
 
 CONCURRENT = 256
 """Sequences that vLLM decodes at a time, unless it is told otherwise."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One prompt to an engine: token ids, and sampling parameters by the names that vLLM has for them."""
-
-    prompt_ids: list[int]
-    params: dict[str, float | list[int]]
-
-
-Answer = list[tuple[list[int], str]]
-"""Token ids and finish reason of each response to a request."""
+REMEMBERED = 4
+"""Policies whose log-probs are kept, for an engine may hold one of them still."""
 
 
 class Engine(Protocol):
     """Answers requests with the policy's weights, which it was seen to hold."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
-        """Index and answer of each request, in the order in which they are finished."""
+        """Index and answer of each request, by `Request.answer`, in the order in which they are finished."""
 
     def close(self) -> None:
         """Let go of processes and connections, in mid-sampling too."""
@@ -95,16 +85,21 @@ class EngineSampler(Decoding):
         """Responses to each prompt, `K` after `K`, in the order given. The engine stays until `release`.
 
         Raises:
-            RunError: the engine cannot be started, does not hold the policy's weights, or fails.
+            RunError: the engine cannot be started, does not hold the policy's weights, fails, or answers with what the
+                policy could not have said.
         """
         if not prompts:
             return []  # The share of one of several processes may be nothing.
         prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
         keys = [(*seed, prompt.language, prompt.id) for prompt in prompts]
-        requests = [self._request(policy, ids, key) for ids, key in zip(prompt_ids, keys, strict=True)]
+        tokens = vocabulary(policy)
+        requests = [
+            Request(ids, self._params(policy, key), tokens, f"{prompt.id} ({prompt.language})")
+            for ids, key, prompt in zip(prompt_ids, keys, prompts, strict=True)
+        ]
         sampled: dict[int, list[list[int]]] = {}
         for index, answer in self._engine(policy, prompt_ids).generate(requests):
-            sampled[index] = [self._checked(policy, ids, reason) for ids, reason in answer]
+            sampled[index] = [ids for ids, _ in answer]
             if self.temperature == 0:
                 sampled[index] *= self.n
             on_batch(1)
@@ -124,16 +119,18 @@ class EngineSampler(Decoding):
         if held is None or held.policy is not policy:
             self.release()
             exact = {"float32", "float64"} >= {self.dtype_of(policy), str(policy.model.dtype).removeprefix("torch.")}
-            probe = Probe.of(policy, prompt_ids, self.tolerance or (1e-3 if exact else 0.05))
+            probes: list[Probe] = self.__dict__.setdefault("_probes", [])
+            probe = Probe.of(policy, prompt_ids, self.tolerance or (1e-3 if exact else 0.05), probes)
             stack = ExitStack()
             held = Held(policy, stack.enter_context(self.started(policy, probe)), stack)
             self.__dict__["_held"] = held
+            probes[:] = [*(earlier for earlier in probes if earlier.path != policy.path), probe][-REMEMBERED:]
         return held.engine
 
-    def _request(self, policy: LoadedModel, prompt_ids: list[int], key: Seed) -> Request:
+    def _params(self, policy: LoadedModel, key: Seed) -> Params:
         # vLLM draws response k with seed + k. Greedy responses are equal, and it refuses to make more than one.
         greedy = self.temperature == 0
-        params: dict[str, float | list[int]] = {
+        return {
             "n": 1 if greedy else self.n,
             "seed": int.from_bytes(digest(key)[:6], "little"),
             "temperature": self.temperature,
@@ -147,18 +144,3 @@ class EngineSampler(Decoding):
             "stop_token_ids": sorted(policy.renderer.stop_ids),
             "ignore_eos": True,  # The stop ids hold it already; a model folder may name others.
         }
-        return Request(prompt_ids, params)
-
-    def _checked(self, policy: LoadedModel, ids: list[int], reason: str) -> list[int]:
-        ended = bool(ids) and ids[-1] in policy.renderer.stop_ids
-        if ended and reason == "stop":
-            return ids
-        if not ended and reason == "length" and len(ids) == self.max_new_tokens:
-            return ids
-        stops = sorted(policy.renderer.stop_ids)
-        raise RunError(
-            f"vLLM ended a response of {len(ids)} tokens with {ids[-1:]} for the reason {reason!r}, which is neither "
-            f"one of the stop ids {stops} nor the limit sampling.max_new_tokens={self.max_new_tokens}. Its context "
-            f"(max_model_len) is too short, or its generation config adds stop ids: start servers with "
-            f"--generation-config vllm."
-        )

@@ -12,23 +12,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-import httpx
-
-from icr.errors import RunError, one_line
-from icr.sampling.engine_sampler import Answer, Request
+from icr.errors import RunError
+from icr.sampling.answers import Answer, Request
+from icr.sampling.exchange import Client, Reply, Unavailable
+from icr.sampling.printable import printable
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before a server is asked again; they double from the one to the other."""
+FAREWELL = 5.0
+"""Seconds that all servers together have to take adapters away in the end."""
 
 
 Waiting: TypeAlias = "queue.SimpleQueue[tuple[int, Request]]"
 Finished: TypeAlias = "queue.SimpleQueue[tuple[int, Answer | Exception]]"
-
-
-class Unavailable(Exception):
-    """A server did not answer, or answered that it cannot now."""
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Server:
     """
 
     url: str
-    client: httpx.Client
+    client: Client
     model: str = ""
     loaded: bool = False
     verified: bool = False
@@ -58,19 +56,26 @@ class Server:
     problem: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
+    def __str__(self) -> str:
+        return f"The vLLM server {self.url}"
+
+    def call(self, method: str, path: str, body: object = None, timeout: float | None = None) -> Reply:
         """One exchange. Answers below 500 are returned as they are, but for those that mean "later".
 
         Raises:
             Unavailable: no answer, or one that may be another the next time.
         """
-        try:
-            reply = self.client.request(method, f"{self.url}{path}", json=body)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
-        if reply.status_code >= 500 or reply.status_code in (408, 425, 429):
-            raise Unavailable(f"status {reply.status_code}: {said(reply)}")
+        reply = self.client.exchange(method, f"{self.url}{path}", body, timeout)
+        if reply.status >= 500 or reply.status in (408, 425, 429):
+            raise Unavailable(f"status {reply.status}: {reply.said()}")
         return reply
+
+    def unexpected(self, path: str, document: object) -> RunError:
+        """An error about a document that vLLM does not give: no proxy made it, and none will mend it."""
+        shown = printable(document, self.client.key)
+        return RunError(
+            f"{self} answers {path} with what vLLM does not say there: {shown}. See what it is that serves."
+        )
 
 
 class Weights(Protocol):
@@ -84,8 +89,8 @@ class Weights(Protocol):
             RunError: it holds other weights and cannot be helped.
         """
 
-    def forget(self, server: Server) -> None:
-        """Take away what was put there beside the server's own model."""
+    def forget(self, server: Server, timeout: float) -> None:
+        """Take away what was put there beside the server's own model, within so many seconds."""
 
 
 class ServerFleet:
@@ -133,15 +138,19 @@ class ServerFleet:
             yield index, outcome
 
     def close(self) -> None:
-        """Take adapters away and close connections; requests under way fail."""
+        """Abandon the requests under way, take adapters away and close connections; wait for no server that hangs."""
         with self.changed:
             self.closed = True
             self.changed.notify_all()
+        until = time.monotonic() + FAREWELL
+        for client in {server.client for server in self.servers}:
+            client.abandon()
         for server in self.servers:
-            with contextlib.suppress(Unavailable):
-                if server.loaded:
-                    self.weights.forget(server)
-            server.client.close()
+            if server.loaded and (left := until - time.monotonic()) > 0:
+                with contextlib.suppress(Unavailable):
+                    self.weights.forget(server, left)
+        for client in {server.client for server in self.servers}:
+            client.close()
 
     def _work(self, waiting: Waiting, finished: Finished) -> None:
         while not self.closed:
@@ -224,27 +233,31 @@ def ask(server: Server, request: Request) -> Answer:
     """
     body = {"model": server.model, "prompt": request.prompt_ids, "return_token_ids": True, **request.params}
     reply = server.call("POST", "/v1/completions", {**body, "watermarking": False})
-    if reply.status_code == 404:
-        raise Unavailable(f"status 404: {said(reply)}")  # Restarted without the adapter that it had.
-    if reply.status_code != 200:
-        raise RunError(f"The vLLM server {server.url} refuses a request with status {reply.status_code}: {said(reply)}")
-    choices = sorted(reply.json()["choices"], key=lambda choice: choice["index"])
-    if len(choices) != request.params["n"] or any(choice.get("token_ids") is None for choice in choices):
-        raise RunError(
-            f"The server {server.url} does not give token ids (return_token_ids) or gave {len(choices)} responses for "
-            f"{request.params['n']}; it must be vLLM 0.11 or newer."
-        )
-    if choices[0].get("prompt_token_ids", request.prompt_ids) != request.prompt_ids:
-        raise RunError(f"The vLLM server {server.url} changed the prompt's token ids.")
-    return [(choice["token_ids"], choice["finish_reason"]) for choice in choices]
+    if reply.status == 404:
+        raise Unavailable(f"status 404: {reply.said()}")  # Restarted without the adapter that it had.
+    if reply.status != 200:
+        raise RunError(f"{server} refuses a request with status {reply.status}: {reply.said()}")
+    match document := reply.document():
+        case {"choices": [*choices]} if all(isinstance(choice, dict) for choice in choices):
+            return request.answer(in_order(server, request, choices), str(server))
+    raise server.unexpected("/v1/completions", document)
 
 
-def said(reply: httpx.Response) -> str:
-    """The message of an error reply, cut."""
-    try:
-        document = reply.json()
-        text = document.get("error", document) if isinstance(document, dict) else document
-        text = text.get("message", text) if isinstance(text, dict) else text
-    except ValueError:
-        text = reply.text
-    return one_line(text)
+def in_order(server: Server, request: Request, choices: Sequence[dict[str, object]]) -> list[object]:
+    """Token ids and finish reason of each choice, by its index.
+
+    Raises:
+        Unavailable: they were aborted.
+        RunError: there are no token ids, the prompt is another, or indices are not `0, 1, …`.
+    """
+    if any(choice.get("finish_reason") == "abort" for choice in choices):
+        raise Unavailable("it aborted a request")  # It is being stopped, or its engine was reset.
+    if any(choice.get("token_ids") is None for choice in choices):
+        raise RunError(f"{server} does not give token ids (return_token_ids); it must be vLLM 0.11 or newer.")
+    if any(choice.get("prompt_token_ids") not in (None, request.prompt_ids) for choice in choices):
+        raise RunError(f"{server} changed the token ids of prompt {request.prompt}.")
+    by_index = {choice.get("index"): choice for choice in choices if type(choice.get("index")) is int}
+    if by_index.keys() != set(range(len(choices))):
+        indices = printable([choice.get("index") for choice in choices], server.client.key)
+        raise RunError(f"{server} answers prompt {request.prompt} with responses of indices {indices}.")
+    return [[by_index[k].get("token_ids"), by_index[k].get("finish_reason")] for k in range(len(choices))]

@@ -22,7 +22,8 @@ from icr.models.memory import offloaded
 from icr.sampling.adapter_files import folder_of, rank_of
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.probe import Probe
-from icr.sampling.worker_pool import WORKER, WorkerPool
+from icr.sampling.worker import WORKER
+from icr.sampling.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import httpx
 
 from icr.checks import require_counts, require_number
+from icr.errors import ConfigError
 from icr.models.loading import LoadedModel
 from icr.sampling.engine_sampler import EngineSampler
+from icr.sampling.exchange import Client
 from icr.sampling.probe import Probe
 from icr.sampling.server_fleet import Server, ServerFleet
 from icr.sampling.server_weights import ServerWeights
@@ -32,7 +34,7 @@ class VLLMServerSampler(EngineSampler):
     retries: int = field(default=6, compare=False)
     """Failures in a row after which a server is given up; pauses double from one second."""
     timeout: float = field(default=1800.0, compare=False)
-    """Seconds that an answer may take."""
+    """Seconds that a whole answer may take."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,27 +48,38 @@ class VLLMServerSampler(EngineSampler):
     @contextmanager
     def started(self, policy: LoadedModel, probe: Probe) -> Iterator[ServerFleet]:
         """Connections to the servers; each is verified before its first request."""
-        key = os.environ.get(self.api_key_env, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx.Limits(max_connections=self.concurrency)
-        timeout = httpx.Timeout(self.timeout, connect=10.0)
-        servers = [
-            Server(url.rstrip("/"), httpx.Client(headers=headers, limits=limits, timeout=timeout)) for url in self.urls
-        ]
+        client = Client(self._key(), self.concurrency * len(self.urls), self.timeout)
+        servers = [Server(url.rstrip("/"), client) for url in self.urls]
         weights = ServerWeights(probe, self.model)
         with closing(ServerFleet(servers, weights, concurrency=self.concurrency, retries=self.retries)) as fleet:
             yield fleet
 
+    def require(self) -> None:
+        """Refuse a key that no request could carry.
+
+        Raises:
+            ConfigError: naming its variable.
+        """
+        self._key()
+
+    def _key(self) -> str:
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError(f"The key in the variable {self.api_key_env} has characters that no header can have.")
+        return key
+
 
 def check_url(url: str) -> None:
-    """Refuse an address that cannot be one, or that holds a password."""
+    """Refuse an address that cannot be one, or that holds a password, without saying it."""
+    shown = str(url).rpartition("@")[2]
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise ValueError(f"urls: {url!r} is not an address: {error}") from error
-    if parsed.userinfo:
+        parsed.host.encode("idna")
+    except (httpx.InvalidURL, TypeError, UnicodeError) as error:
+        raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000") from error
+    if parsed.userinfo or parsed.query or parsed.fragment:
         raise ValueError(f"urls: the address of {parsed.host} holds a password; put a key in the variable api_key_env")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"urls: {url!r} is not an address such as http://localhost:8000")
+    if parsed.scheme not in ("http", "https") or not parsed.host or not 0 < (parsed.port or 80) < 2**16:
+        raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000")
     if parsed.path.rstrip("/").endswith("/v1"):
         raise ValueError(f"urls: give {url!r} without /v1")

@@ -1,7 +1,8 @@
 """A vLLM engine at the end of a pipe. Run by its path, with the interpreter of vLLM's environment: icr is not there.
 
 Lines of JSON come in: first `{"engine": <EngineArgs>, "adapter": <folder or null>}`, then any number of
-`{"id", "prompt": <token ids>, "params": <SamplingParams>}`. Lines of JSON go out: `{"ready": <version>}`; for each
+`{"id", "prompt": <token ids>, "params": <SamplingParams>}`, with `"adapted": false` for what the model says without the
+adapter. Lines of JSON go out: `{"ready": <version>}`; for each
 prompt, as soon as all its responses have ended, `{"id", "responses": [[token ids, finish reason], …], "prompt_logps"}`;
 `{"error": <one line>}` before an early end. All other output, vLLM's own too, goes to standard error.
 
@@ -10,6 +11,7 @@ The end of standard input ends the engine and its processes, whatever they are a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -48,8 +50,9 @@ def main() -> int:
 
 def read(requests: Requests) -> None:
     """Queue the lines of standard input, then None; and see to it that the process ends soon after."""
-    for line in sys.stdin:
-        requests.put(json.loads(line))
+    with contextlib.suppress(ValueError):  # Half a line, of a parent that was killed as it wrote.
+        for line in sys.stdin:
+            requests.put(json.loads(line))
     requests.put(None)
     threading.Event().wait(GRACE)
     if os.getpgrp() == os.getpid():
@@ -73,7 +76,8 @@ def serve(settings: dict[str, Any], requests: Requests, send: Callable[[dict[str
                 return
             params = SamplingParams(**request["params"], detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)
             prompt = {"prompt_token_ids": request["prompt"]}
-            engine.add_request(request["id"], prompt, params, lora_request=adapter)
+            own = adapter if request.get("adapted", True) else None
+            engine.add_request(request["id"], prompt, params, lora_request=own)
         for output in engine.step():
             if output.finished:
                 responses = [[list(sample.token_ids), sample.finish_reason] for sample in output.outputs]

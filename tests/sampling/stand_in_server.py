@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,7 +29,10 @@ class StandInServer:
         models: weights by the path that they are loaded from.
         held: path of those that it holds; `root` is what it says it was started on.
         development: whether weights can be reloaded.
+        deaf: whether it only says that it has reloaded them.
         faults: what befalls the next completions: a status, `drop`, `half`, `restart`, or None for nothing.
+        tamper: given a request's handler and body, and the status and document of its answer, answers otherwise if it
+            likes to, and says whether it has.
         context: most tokens of prompt and response; longer responses are cut there, as vLLM does.
         paths: how often each path was asked for.
     """
@@ -37,10 +40,11 @@ class StandInServer:
     def __init__(self, models: Mapping[str, LoadedModel], held: str, *, development: bool = True, key: str = ""):
         self.models, self.held, self.root, self.development, self.key = models, held, held, development, key
         self.faults: list[Any] = []
+        self.tamper: Callable[[Handler, Mapping[str, Any], int, Any], bool] = lambda *request: False
         self.context, self.with_token_ids = 10_000, True
         self.paths: Counter[str] = Counter()
         self.adapters: dict[str, str] = {}
-        self.stale_prefixes = False
+        self.stale_prefixes = self.deaf = False
         self.lock = threading.Lock()
         self.http = Quiet(("127.0.0.1", 0), type("Handler", (Handler,), {"stand_in": self}))
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -73,7 +77,8 @@ class StandInServer:
             assert body["method"] == "reload_weights"
             if (weights := body["kwargs"]["weights_path"]) not in self.models:
                 return 400, {"error": {"message": f"no {weights}"}}
-            self.held, self.stale_prefixes = weights, True
+            if not self.deaf:
+                self.held, self.stale_prefixes = weights, True
             return 200, {"results": [None]}
         if name == "/reset_prefix_cache" and self.development:
             self.stale_prefixes = False
@@ -126,8 +131,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer({})
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.answer(json.loads(raw or b"{}"))
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length)
+        if len(raw) == length:  # Else the client has hung up.
+            self.answer(json.loads(raw or b"{}"))
 
     def answer(self, body: Mapping[str, Any]) -> None:
         server = self.stand_in
@@ -147,6 +154,9 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self.send(fault, {"error": {"message": "as ordered"}})
         status, document = server.reply(self.path, body)
+        if server.tamper(self, body, status, document):
+            self.close_connection = True
+            return None
         return self.send(status, document, half=fault == "half")
 
     def send(self, status: int, document: Any, half: bool = False) -> None:

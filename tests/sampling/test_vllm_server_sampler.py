@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icr.errors import RunError
+from icr.errors import ConfigError, RunError
 from icr.models.loading import LoadedModel, Loader
 from icr.sampling import server_fleet
 from icr.sampling.transformers_sampler import TransformersSampler
@@ -230,6 +230,19 @@ def test_keys_are_sent_and_not_shown(serve, old, monkeypatch):
     assert "wr0ng" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["line\nbreak", "schlüssel"])
+def test_a_key_that_no_header_can_have_is_refused_before_anything_is_loaded(monkeypatch, key):
+    monkeypatch.setenv("VLLM_API_KEY", key)
+    with pytest.raises(ConfigError, match="The key in the variable VLLM_API_KEY has characters") as caught:
+        GREEDY.require()
+    assert key not in str(caught.value)
+
+
+def test_a_key_from_a_file_ends_before_its_line_break(serve, old, monkeypatch):
+    monkeypatch.setenv("VLLM_API_KEY", "s3cret\n")
+    assert ask(GREEDY, old, serve(key="s3cret")) == expected(old)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -261,6 +274,11 @@ def test_another_name_is_refused(serve, old):
         ({"urls": ("ftp://host",)}, "is not an address"),
         ({"urls": ("http://host:8000/v1/",)}, "without /v1"),
         ({"urls": ("http://me:pass@host",)}, "holds a password"),
+        ({"urls": ("me:pass@host:8000",)}, "'host:8000' is not an address"),
+        ({"urls": ("http://me:pass@host:port",)}, "'host:port' is not an address"),
+        ({"urls": ("http://host:99999",)}, "is not an address"),
+        ({"urls": (f"http://{'a' * 70}.org",)}, "is not an address"),
+        ({"urls": ("http://host:8000?key=pass@",)}, "holds a password"),
         ({"urls": ("http://a",), "retries": 0}, "retries must be a whole number of at least 1"),
         ({"urls": ("http://a",), "timeout": 0}, "timeout must be above 0"),
         ({"urls": ("http://a",), "tolerance": 0.0}, "tolerance must be above 0 or null"),

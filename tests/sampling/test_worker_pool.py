@@ -16,16 +16,18 @@ import pytest
 import torch
 
 from icr.errors import ConfigError, RunError
-from icr.sampling import worker_pool
+from icr.sampling import worker
 from icr.sampling.adapter_files import rank_of
-from icr.sampling.engine_sampler import Request
+from icr.sampling.answers import Request
 from icr.sampling.probe import Probe
 from icr.sampling.vllm_sampler import VLLMSampler
-from icr.sampling.worker_pool import WORKER, WorkerPool
+from icr.sampling.worker import WORKER
+from icr.sampling.worker_pool import WorkerPool
 from icr.types import Prompt
 
 PROBE = Probe("policy", [[1, 2, 3], [4, 5]], [np.array([-1.0, -2.0]), np.array([-3.0])], 1e-3)
-REQUESTS = [Request([7] * length, {"n": 2}) for length in (3, 1, 2, 5)]
+PARAMS = {"n": 2, "max_tokens": 2, "stop_token_ids": []}
+REQUESTS = [Request([7] * length, PARAMS, 2**30, f"p{length} (en)") for length in (3, 1, 2, 5)]
 
 WORKER_START = """
 import json, os, sys, time
@@ -49,7 +51,7 @@ for line in sys.stdin:
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """`start(script, workers)`: a pool of them; those that stay longer than they should are killed."""
-    monkeypatch.setattr(worker_pool, "PATIENCE", 2.0)
+    monkeypatch.setattr(worker, "PATIENCE", 2.0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pools = []
 
@@ -111,7 +113,7 @@ def test_a_worker_that_dies_in_mid_sampling(start, tmp_path, workers):
 
 @pytest.mark.parametrize("script", ["time.sleep(60)", ANSWERS.replace("FAULT", "time.sleep(60)") + "\ntime.sleep(60)"])
 def test_a_worker_that_does_not_end_is_killed(start, monkeypatch, script):
-    monkeypatch.setattr(worker_pool, "PATIENCE", 0.2)
+    monkeypatch.setattr(worker, "PATIENCE", 0.2)
     started = time.monotonic()
     if script.startswith("time"):
         monkeypatch.setattr(WorkerPool, "_next", lambda pool: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -149,6 +151,15 @@ def test_the_worker_passes_on_what_its_interpreter_lacks():
     assert started.returncode == 1
     assert started.stdout == '{"error": "ModuleNotFoundError: No module named \'vllm\'"}\n'
     assert "Traceback" in started.stderr
+
+
+def test_the_worker_ends_where_its_parent_died_as_it_wrote():
+    """Half a line is the last one."""
+    for written in ("", '{"engine": {}, "adap'):
+        started = subprocess.run(
+            [sys.executable, "-S", str(WORKER)], input=written, capture_output=True, text=True, check=False, timeout=10
+        )
+        assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
 
 
 def test_an_interpreter_without_vllm_is_refused_before_anything_is_loaded(tmp_path):
@@ -279,7 +290,8 @@ def test_settings_that_are_refused(settings, message):
 def test_launchers_variables_are_not_passed_on(start, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("KEPT", "yes")
-    report = "say(id=request['id'], responses=[[['LOCAL_RANK' in os.environ, os.environ['KEPT']], 'x']]); continue"
+    seen = "[int('LOCAL_RANK' in os.environ), int(os.environ['KEPT'] == 'yes')]"
+    report = f"say(id=request['id'], responses=[[{seen}, 'length']] * 2); continue"
     ((_, answer),) = start(ANSWERS.replace("FAULT", report)).generate(REQUESTS[:1])
-    assert answer == [([False, "yes"], "x")]
+    assert answer == [([0, 1], "length")] * 2
     assert os.environ["LOCAL_RANK"] == "1"

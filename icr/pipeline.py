@@ -20,7 +20,8 @@ from icr.errors import RunError
 from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
-from icr.models.loading import check_same_vocabulary, context_length
+from icr.models.configuration import context_length
+from icr.models.tokenizer import check_same_vocabulary
 from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table

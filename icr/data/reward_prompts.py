@@ -42,8 +42,15 @@ class Translator(Protocol):
 
     samples: ClassVar[bool]
 
-    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[str]:
-        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""
+    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[list[int]]:
+        """Token ids of each response's translation, with an end of turn where the translation has one.
+
+        One that was cut by a length limit has none: it must not be scored as if it had ended there.
+
+        Args:
+            prompts: by `(id, language)`.
+            policy: the round's `π_t`.
+        """
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,12 @@ class TranslatePrompt:
         return prompt.english
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one per response; translated ones are tokenised anew."""
+        """`(prompt_ids, response_ids)` to score, one per response; English ones are scored as they are."""
         foreign = [response for response in responses if response.language != "en"]
-        english = iter(self.translator(foreign, prompts, policy))
+        translated = iter(self.translator(foreign, prompts, policy))
         rendered = _under(self.text, responses, prompts, policy)
         return [
-            (prompt_ids, ids if response.language == "en" else policy.renderer.response_ids(next(english)))
+            (prompt_ids, ids if response.language == "en" else next(translated))
             for response, (prompt_ids, ids) in zip(responses, rendered, strict=True)
         ]
 

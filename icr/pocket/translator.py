@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
 
+    from icr.models import LoadedModel
     from icr.types import Prompt, Response
 
 
@@ -31,9 +32,13 @@ class LexiconTranslator:
     seed: int = 0
 
     def __call__(
-        self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: object = None
-    ) -> list[str]:
-        """English text of each response; neither `prompts` nor `policy` is needed."""
+        self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: LoadedModel
+    ) -> list[list[int]]:
+        """Token ids of each response's translation; no model takes part but for its tokenizer."""
+        return [policy.renderer.response_ids(text) for text in self.texts(responses)]
+
+    def texts(self, responses: Sequence[Response]) -> list[str]:
+        """English text of each response."""
         return [self._translate(response) for response in responses]
 
     def _translate(self, response: Response) -> str:

@@ -30,14 +30,14 @@ class PolicyTranslator:
 
     def __call__(
         self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: LoadedModel
-    ) -> list[str]:
-        """English text of each response, by `policy`."""
+    ) -> list[list[int]]:
+        """Token ids of each response's translation as `policy` sampled it: without an end where it was cut."""
         requests = [
             Prompt(f"{response.id}/{response.k}", response.language, text := self._request(response), text)
             for response in responses
         ]
         answers = replace(self.sampler, n=1).sample(policy, requests, ("translation",))
-        return [answer.text for answer in answers]
+        return [answer.response_ids for answer in answers]
 
     def _request(self, response: Response) -> str:
         language = self.language_names[response.language]

@@ -168,6 +168,7 @@ class Pipeline:
             return GivenPairs(start, make=functools.partial(pairs.from_given, self.given), context=self.context)
         return RegeneratePairs(
             start,
+            context=self.context,
             prompts=self.prompts.prompts,
             sampler=settings.sampling,
             annotator=settings.reward.for_round(settings.reward_prompt, pair.at(round, policies), self._load_scorer),

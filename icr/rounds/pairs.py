@@ -85,7 +85,7 @@ def within_context(
     kept: list[PreferencePair] = []
     skipped: dict[str, dict[str, int]] = {}
     for pair in pairs:
-        if context is None or len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) <= context:
+        if _fits(pair, pair, context):
             kept.append(pair)
         else:
             reasons = skipped.setdefault(pair.language, {})
@@ -93,10 +93,15 @@ def within_context(
     return kept, skipped
 
 
-def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
-    """Give each pair a partner for KTO's KL estimate: the next pair of another prompt in its language.
+def with_partners(pairs: Sequence[PreferencePair], context: int | None = None) -> list[PreferencePair]:
+    """Give each pair a partner for KTO's KL estimate: the next pair of another prompt in its language that fits.
 
-    A language with a single prompt has none to give, and its pairs stay without.
+    Its responses come under this pair's prompt, and must leave that sequence within the context. A language with a
+    single prompt has no partner to give, and the longest of prompts may find none: such pairs stay without, and take no
+    part in the estimate.
+
+    Args:
+        context: positions that the model takes; None where there is no limit.
     """
     by_language: dict[str, list[PreferencePair]] = defaultdict(list)
     for pair in pairs:
@@ -106,7 +111,7 @@ def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         for place, pair in enumerate(group):
             following = (group[(place + step) % len(group)] for step in range(1, len(group)))
             others = (o for o in following if o.id != pair.id and o.prompt_ids != pair.prompt_ids)
-            partners[pair.key] = next((other.key for other in others), "")
+            partners[pair.key] = next((other.key for other in others if _fits(pair, other, context)), "")
     return [replace(pair, partner=partners[pair.key]) for pair in pairs]
 
 
@@ -149,6 +154,12 @@ def with_reference_logps(
             by_key[pair.key], reference_partner_chosen_logp=chosen, reference_partner_rejected_logp=rejected
         )
     return [by_key[pair.key] for pair in pairs]
+
+
+def _fits(pair: PreferencePair, responses: PreferencePair, context: int | None) -> bool:
+    """Whether the prompt of one pair leaves room for both responses of another."""
+    longest = max(len(responses.chosen_ids), len(responses.rejected_ids))
+    return context is None or len(pair.prompt_ids) + longest <= context
 
 
 def _written(

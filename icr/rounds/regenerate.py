@@ -148,6 +148,7 @@ def reference(
     path: str | None,
     loader: Loader,
     tokens_per_batch: int,
+    context: int | None = None,
 ) -> list[PreferencePair]:
     """The stage `pairs`: with the training reference's log-probs, where the objective asks for them.
 
@@ -156,12 +157,13 @@ def reference(
         policy: the round's start.
         path: of the training reference; None where that is the policy as it stands.
         tokens_per_batch: token budget of a scoring pass.
+        context: positions of the model; None where it states none.
     """
 
     def make() -> Sequence[PreferencePair]:
         if not objective.needs_reference:
             return made
-        rows = pairs.with_partners(made) if objective.needs_partner else made
+        rows = _partnered(made, context, round_folder(round)) if objective.needs_partner else made
         opened = residency.beside(loader, path, policy) if path else nullcontext(policy)
         total = len(rows) * (4 if objective.needs_partner else 2)
         with opened as model, progress(total, f"{round_folder(round)} · reference") as update:
@@ -176,6 +178,13 @@ def reference(
         return distributed.gather_to_rank0(known)
 
     return store.rows(round_stages(round).pairs, PairTable(PreferencePair), make)
+
+
+def _partnered(made: Sequence[PreferencePair], context: int | None, name: str) -> list[PreferencePair]:
+    rows = pairs.with_partners(made, context)
+    if alone := sum(not row.partner for row in rows):
+        log.info("%s: %d of %d pairs have no partner that fits, and no part in the KL estimate", name, alone, len(rows))
+    return rows
 
 
 def _reasons(choices: Choices) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -60,9 +60,13 @@ class PairCallback(Callback, ABC):
 
     That is Lightning's first hook: nothing is wrapped, sharded or restored from a checkpoint yet, so that the policy is
     an ordinary model with the weights that the round starts from, whatever the strategy.
+
+    Attributes:
+        context: positions of the model; None where it states none.
     """
 
     start: RoundStart
+    context: int | None = field(default=None, kw_only=True)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the pairs, or read them back, and plan the training on them.
@@ -81,6 +85,7 @@ class PairCallback(Callback, ABC):
             path=start.training_reference,
             loader=start.loader,
             tokens_per_batch=start.tokens_per_batch,
+            context=self.context,
         )
         module.data.set_pairs(made, objective, start.seed)
 
@@ -126,11 +131,9 @@ class GivenPairs(PairCallback):
 
     Attributes:
         make: renders them.
-        context: positions of the model; None where it states none.
     """
 
     make: Callable[[Renderer], list[PreferencePair]]
-    context: int | None
 
     def make_pairs(self) -> list[PreferencePair]:
         """The pairs, rendered; what is longer than the context is left out and counted.

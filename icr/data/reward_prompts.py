@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from icr.models.loading import LoadedModel
-from icr.types import Prompt, Response
+from icr.types import Prompt, Response, Translation
 
 Prompts = Mapping[tuple[str, str], Prompt]
 Sequences = list[tuple[list[int], list[int]]]
@@ -42,15 +42,8 @@ class Translator(Protocol):
 
     samples: ClassVar[bool]
 
-    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[list[int]]:
-        """Token ids of each response's translation, with an end of turn where the translation has one.
-
-        One that was cut by a length limit has none: it must not be scored as if it had ended there.
-
-        Args:
-            prompts: by `(id, language)`.
-            policy: the round's `π_t`.
-        """
+    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[Translation]:
+        """English of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +107,21 @@ class TranslatePrompt:
         return prompt.english
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one per response; English ones are scored as they are."""
+        """`(prompt_ids, response_ids)` to score, one per response.
+
+        A translation that a model sampled is scored as its ids: one that was cut has no end, and gets none here.
+        """
         foreign = [response for response in responses if response.language != "en"]
         translated = iter(self.translator(foreign, prompts, policy))
         rendered = _under(self.text, responses, prompts, policy)
         return [
-            (prompt_ids, ids if response.language == "en" else next(translated))
+            (prompt_ids, ids if response.language == "en" else _ids(next(translated), policy))
             for response, (prompt_ids, ids) in zip(responses, rendered, strict=True)
         ]
+
+
+def _ids(translation: Translation, policy: LoadedModel) -> list[int]:
+    return policy.renderer.response_ids(translation.text) if translation.ids is None else translation.ids
 
 
 def _under(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from icr.pocket.lexicon import Language, language
 from icr.pocket.specs import NAMES, dice
+from icr.types import Translation
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
 
-    from icr.models import LoadedModel
     from icr.types import Prompt, Response
 
 
@@ -32,10 +32,10 @@ class LexiconTranslator:
     seed: int = 0
 
     def __call__(
-        self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: LoadedModel
-    ) -> list[list[int]]:
-        """Token ids of each response's translation; no model takes part but for its tokenizer."""
-        return [policy.renderer.response_ids(text) for text in self.texts(responses)]
+        self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: object = None
+    ) -> list[Translation]:
+        """English of each response; neither `prompts` nor `policy` is needed."""
+        return [Translation(text) for text in self.texts(responses)]
 
     def texts(self, responses: Sequence[Response]) -> list[str]:
         """English text of each response."""

@@ -63,6 +63,19 @@ class Renderer:
         added = self.tokenizer.added_tokens_decoder.items()
         return frozenset({*self.tokenizer.all_special_ids, *(id for id, token in added if token.special)})
 
+    @cached_property
+    def turn_ids(self) -> frozenset[int]:
+        """Tokens that text must not hold: special ones, and added ones with which the template makes a prompt.
+
+        The token for what is unknown is none of them: any text may hold a character that the tokenizer has not.
+        """
+        added = {*self.tokenizer.added_tokens_decoder} & {*self.prompt_ids(QUESTION["content"])}
+        return (self.special_ids | added) - {self.tokenizer.unk_token_id}
+
+    def has_turn_tokens(self, text: str) -> bool:
+        """Whether the tokenizer takes a part of `text`, such as `<|eot_id|>`, for one of `turn_ids`."""
+        return not self.turn_ids.isdisjoint(self.tokenizer.encode(text, add_special_tokens=False))
+
     def prompt_ids(self, instruction: str) -> list[int]:
         """Token ids of a single user turn with the generation header, as the chat template renders it."""
         return self.ids([{"role": "user", "content": instruction}], add_generation_prompt=True)

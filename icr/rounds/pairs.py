@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from icr.data.collate import partner_sequences
-from icr.data.context import TOO_LONG
+from icr.data.context import TOO_LONG, TURN_TOKENS
 from icr.errors import RunError
 from icr.logps import NonFiniteLogpError, score
 from icr.models.loading import LoadedModel
@@ -17,6 +17,9 @@ from icr.models.rendering import Renderer
 from icr.rewards import Choices
 from icr.rewards.pairing import SAME_TEXT
 from icr.types import Demonstration, Preference, PreferencePair, Prompt, Response, ScoredResponse
+
+Skipped = dict[str, dict[str, int]]
+"""`[language][reason]` is a count."""
 
 
 def from_choices(
@@ -78,18 +81,27 @@ def from_given(given: Sequence[Demonstration] | Sequence[Preference], renderer: 
     ]
 
 
-def within_context(
-    pairs: Sequence[PreferencePair], context: int | None
-) -> tuple[list[PreferencePair], dict[str, dict[str, int]]]:
-    """The pairs whose sequences fit into `context` tokens (None: all), and the count of the others by language."""
+def within_context(pairs: Sequence[PreferencePair], context: int | None) -> tuple[list[PreferencePair], Skipped]:
+    """The pairs whose sequences fit into `context` tokens (None: all), and the count of the others."""
+    return _keep(pairs, lambda pair: _fits(pair, pair, context), TOO_LONG)
+
+
+def without_turn_tokens(pairs: Sequence[PreferencePair], renderer: Renderer) -> tuple[list[PreferencePair], Skipped]:
+    """The pairs in whose texts the tokenizer finds no tokens of turns, and the count of the others."""
+    plain = lambda pair: not any(map(renderer.has_turn_tokens, (pair.prompt, pair.chosen, pair.rejected)))  # noqa: E731
+    return _keep(pairs, plain, TURN_TOKENS)
+
+
+def _keep(
+    pairs: Sequence[PreferencePair], may_stay: Callable[[PreferencePair], bool], reason: str
+) -> tuple[list[PreferencePair], Skipped]:
     kept: list[PreferencePair] = []
-    skipped: dict[str, dict[str, int]] = {}
+    skipped: Skipped = {}
     for pair in pairs:
-        if _fits(pair, pair, context):
+        if may_stay(pair):
             kept.append(pair)
         else:
-            reasons = skipped.setdefault(pair.language, {})
-            reasons[TOO_LONG] = reasons.get(TOO_LONG, 0) + 1
+            skipped.setdefault(pair.language, {reason: 0})[reason] += 1
     return kept, skipped
 
 

@@ -136,18 +136,24 @@ class GivenPairs(PairCallback):
     make: Callable[[Renderer], list[PreferencePair]]
 
     def make_pairs(self) -> list[PreferencePair]:
-        """The pairs, rendered; what is longer than the context is left out and counted.
+        """The pairs, rendered; what is longer than the context or holds turn tokens is left out and counted.
 
         Raises:
             RunError: nothing is left.
         """
         start = self.start
-        given = self.make(start.policy.renderer)
-        kept, skipped = pairs.within_context(given, self.context)
+        renderer = start.policy.renderer
+        given = self.make(renderer)
+        plain, with_tokens = pairs.without_turn_tokens(given, renderer)
+        kept, too_long = pairs.within_context(plain, self.context)
+        languages = with_tokens.keys() | too_long.keys()
+        skipped = {code: with_tokens.get(code, {}) | too_long.get(code, {}) for code in sorted(languages)}
         start.store.json(round_stages(start.round).skipped, lambda: skipped)
+        left_out = (
+            f"{len(plain) - len(kept)} longer than the context of {self.context} tokens, {len(given) - len(plain)} "
+            f"with turn tokens in their text"
+        )
         if not kept:
-            raise RunError(
-                f"{start.name}: none of {len(given)} given examples fits a context of {self.context} tokens."
-            )
-        log.info("%s: %d examples, %d longer than the context", start.name, len(kept), len(given) - len(kept))
+            raise RunError(f"{start.name}: none of {len(given)} given examples can be trained on: {left_out}.")
+        log.info("%s: %d examples, and left out: %s", start.name, len(kept), left_out)
         return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pandas as pd
@@ -25,3 +26,13 @@ def test_mismatched_partners_are_held_to_the_context(train, model_folder, caplog
     assert made.loc["0"].partner == "en/2/-1/-1"
     assert made.loc["3"].partner == "en/2/-1/-1"
     assert "no partner that fits" not in caplog.text
+
+
+def test_examples_with_turn_tokens_in_any_text_are_left_out_and_counted(train):
+    """Within an answer it would be an end in its middle."""
+    end = "<|end|>"
+    texts = [("q", "a", "b"), (f"q{end}", "a", "b"), ("q", f"a{end}", "b"), ("q", "a", f"b{end}"), ("q", "x" * 64, "b")]
+    given = [Preference(str(i), "en", *text) for i, text in enumerate(texts)]
+    layout = Layout(train(KTO(), preferences=given)).round(0)
+    assert pd.read_parquet(layout.pairs)["id"].tolist() == ["0"]
+    assert json.loads(layout.skipped.read_text()) == {"en": {"contains turn tokens": 3, "longer than the context": 1}}

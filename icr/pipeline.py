@@ -14,13 +14,13 @@ from lightning.pytorch.loggers import Logger
 from icr import distributed
 from icr.config import Settings
 from icr.data import RewardPrompt
-from icr.data.context import within_context
-from icr.data.files import given
-from icr.errors import RunError
+from icr.data.context import usable_prompts
+from icr.data.files import given as given_examples
 from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
-from icr.models.loading import check_same_vocabulary, context_length
+from icr.models.configuration import context_length
+from icr.models.tokenizer import check_same_vocabulary
 from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
@@ -54,7 +54,7 @@ class Pipeline:
         settings = self.settings
         settings.sampling.require()
         self.renderer = settings.model.loader.renderer(settings.model.path)
-        self.context = context_length(settings.model.path, settings.model.loader.trust_remote_code)
+        self.context = self._context()
         if settings.scores:
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.model.loader.renderer(path)
@@ -84,10 +84,12 @@ class Pipeline:
 
     @property
     def skipped(self) -> dict[str, dict[str, int]]:
-        """What was left out before anything was trained on: `[language][reason]` is a count."""
-        if self.settings.samples:
-            return self.prompts.skipped
-        skipped: dict[str, dict[str, int]] = self.store.json(round_stages(0).skipped, dict)
+        """What was left out before anything was trained on, or of the evaluation: `[language][reason]` is a count."""
+        before = self.prompts.skipped if self.settings.samples else self.store.json(round_stages(0).skipped, dict)
+        skipped = {language: dict(reasons) for language, reasons in before.items()}
+        for language, reasons in self._evaluation_prompts.skipped.items():
+            named = {f"evaluation: {reason}": count for reason, count in reasons.items()}
+            skipped[language] = skipped.get(language, {}) | named
         return skipped
 
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
@@ -103,35 +105,45 @@ class Pipeline:
         }
         return reward_accuracies(evaluation.pointwise, responses, data.by_key, rewards)
 
-    @cached_property
+    @property
     def evaluated(self) -> list[Prompt]:
         """Prompts of the evaluation; none where nothing is evaluated."""
+        return self._evaluation_prompts.prompts
+
+    @cached_property
+    def _evaluation_prompts(self) -> PromptSet:
         evaluation = self.settings.evaluation
-        return evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split).prompts if evaluation else []
+        if not evaluation:
+            return PromptSet([])
+        given = evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split)
+        return self._usable(given, [], evaluation.decoding(self.settings.sampling).max_new_tokens, "evaluation prompts")
+
+    def _context(self) -> int | None:
+        """Positions that all models of the run take; None where none of them states a number."""
+        settings = self.settings
+        paths = [settings.model.path]
+        if settings.scores:
+            paths += [settings.reward_pair.policy, settings.reward_pair.reference]
+        if settings.evaluation:
+            paths += settings.stage.baselines.values()
+        remote_code = settings.model.loader.trust_remote_code
+        stated = [context_length(path, remote_code) for path in dict.fromkeys(paths)]
+        return min((positions for positions in stated if positions is not None), default=None)
 
     def _data(self, data: DataSource) -> tuple[PromptSet, Sequence[Demonstration] | Sequence[Preference]]:
         """Prompts to sample responses to, or examples to train on as they are."""
         codes = self.settings.langs.codes
         if data.provides == "prompts":
-            return self._that_fit(data.prompts(codes, self.settings.stage.split)), []
-        return PromptSet([]), given(data, codes)
+            given = data.prompts(codes, self.settings.stage.split)
+            scored = [self.settings.reward_prompt.text]
+            return self._usable(given, scored, self.settings.sampling.max_new_tokens, "prompts"), []
+        return PromptSet([]), given_examples(data, codes)
 
-    def _that_fit(self, given: PromptSet) -> PromptSet:
-        """The prompts that fit the context.
-
-        Raises:
-            RunError: none fits.
-        """
-        settings = self.settings
-        texts = [lambda prompt: prompt.text, settings.reward_prompt.text]
-        limit = settings.sampling.max_new_tokens
-        kept = within_context(given, self.renderer, texts, self.context, limit)
-        if not kept.prompts:
-            raise RunError(
-                f"None of the {len(given.prompts)} prompts fits: the model's context is {self.context} tokens, of "
-                f"which sampling.max_new_tokens={limit} are kept for the response. Lower sampling.max_new_tokens."
-            )
-        return kept
+    def _usable(
+        self, given: PromptSet, others: Sequence[Callable[[Prompt], str]], max_new_tokens: int, what: str
+    ) -> PromptSet:
+        texts = [lambda prompt: prompt.text, *others]
+        return usable_prompts(given, self.renderer, texts, self.context, max_new_tokens, what)
 
     def _round(self, round: int, policies: Sequence[str], loggers: Sequence[Logger]) -> Path:
         settings, loader = self.settings, self.settings.model.loader
@@ -167,6 +179,7 @@ class Pipeline:
             return GivenPairs(start, make=functools.partial(pairs.from_given, self.given), context=self.context)
         return RegeneratePairs(
             start,
+            context=self.context,
             prompts=self.prompts.prompts,
             sampler=settings.sampling,
             annotator=settings.reward.for_round(settings.reward_prompt, pair.at(round, policies), self._load_scorer),

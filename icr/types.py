@@ -51,6 +51,20 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Translation:
+    """A response in English.
+
+    Attributes:
+        text: for people, and for tokenising what no model has sampled.
+        ids: token ids exactly as sampled: one that was cut by a length limit has no end-of-turn token. None where it
+            was written: it is tokenised then, and its end of turn put behind it.
+    """
+
+    text: str
+    ids: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredResponse:
     """The reward of one response. `reward` is what pairing sees; the log-probs are kept for provenance.
 

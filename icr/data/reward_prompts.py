@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from icr.models.loading import LoadedModel
-from icr.types import Prompt, Response
+from icr.types import Prompt, Response, Translation
 
 Prompts = Mapping[tuple[str, str], Prompt]
 Sequences = list[tuple[list[int], list[int]]]
@@ -42,8 +42,8 @@ class Translator(Protocol):
 
     samples: ClassVar[bool]
 
-    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[str]:
-        """English text of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""
+    def __call__(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[Translation]:
+        """English of each response; `prompts` is keyed by `(id, language)`, `policy` is the round's `π_t`."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,21 @@ class TranslatePrompt:
         return prompt.english
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
-        """`(prompt_ids, response_ids)` to score, one per response; translated ones are tokenised anew."""
+        """`(prompt_ids, response_ids)` to score, one per response.
+
+        A translation that a model sampled is scored as its ids: one that was cut has no end, and gets none here.
+        """
         foreign = [response for response in responses if response.language != "en"]
-        english = iter(self.translator(foreign, prompts, policy))
+        translated = iter(self.translator(foreign, prompts, policy))
         rendered = _under(self.text, responses, prompts, policy)
         return [
-            (prompt_ids, ids if response.language == "en" else policy.renderer.response_ids(next(english)))
+            (prompt_ids, ids if response.language == "en" else _ids(next(translated), policy))
             for response, (prompt_ids, ids) in zip(responses, rendered, strict=True)
         ]
+
+
+def _ids(translation: Translation, policy: LoadedModel) -> list[int]:
+    return policy.renderer.response_ids(translation.text) if translation.ids is None else translation.ids
 
 
 def _under(

@@ -7,13 +7,16 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from icr.errors import ConfigError, RunError
 from icr.export.folder import FinishedRun
 from icr.models.adapters import merged
+from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of
+from icr.models.rendering import Renderer
+from icr.models.tokenizer import load_tokenizer
 from icr.models.whole import load_whole
 
 MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
@@ -33,20 +36,36 @@ def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = 
     Raises:
         ConfigError: `dtype` is no dtype, or is asked for with an adapter that is not merged.
         RunError: `target` is a folder with something in it.
-        ModelError: the model, or an adapter's base, cannot be loaded, or they do not fit.
+        ModelError: the model, or an adapter's base, cannot be loaded, or they do not fit; or its chat template cannot
+            render a conversation.
     """
     wanted = _dtype(dtype)
     check_empty(target)
+    remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
+    if merge or not run.base:
+        configuration(str(run.model), remote_code)
+    tokenizer = _tokenizer(run.model, remote_code)
     if run.base and not merge:
         if dtype:
             raise ConfigError(f"--dtype {dtype}: an adapter is exported as it is; --merge makes a whole model of it.")
         shutil.copytree(run.model, target, ignore=shutil.ignore_patterns("README.md"), dirs_exist_ok=True)
     else:
-        remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
         model = _whole(str(run.model), wanted, remote_code)
         model.save_pretrained(target, max_shard_size=shard_size)
-        AutoTokenizer.from_pretrained(run.model, trust_remote_code=remote_code).save_pretrained(target)
+        tokenizer.save_pretrained(target)
     _forget_this_machine(target / "tokenizer_config.json")
+
+
+def _tokenizer(folder: Path, remote_code: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer in `folder`, with which whoever gets the model renders prompts.
+
+    Raises:
+        ModelError: it cannot be read, or its chat template cannot render a prompt.
+    """
+    tokenizer = load_tokenizer(str(folder), remote_code)
+    if tokenizer.chat_template:
+        Renderer(tokenizer, str(tokenizer.eos_token), f"The chat template of {folder}")
+    return tokenizer
 
 
 def check_empty(target: Path) -> None:
@@ -78,9 +97,8 @@ def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTraine
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:
     """What the weights at the end of a chain of adapters are stored in."""
-    if base := base_of(path):
-        return _stored_dtype(base, remote_code)
-    return AutoConfig.from_pretrained(path, trust_remote_code=remote_code).dtype or torch.float32
+    stored = configuration(path, remote_code).dtype
+    return torch_dtype(stored) if isinstance(stored, str) else stored or torch.float32
 
 
 def _forget_this_machine(path: Path) -> None:

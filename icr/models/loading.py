@@ -12,15 +12,16 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from icr.errors import ModelError, near_folder, one_line
-from icr.logps.family import stated
+from icr.errors import ModelError, near_folder
 from icr.models import adapters
+from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
+from icr.models.tokenizer import check_tokenizer, load_tokenizer
 from icr.models.whole import load_whole
 
 
@@ -86,7 +87,8 @@ class Loader:
         """The tokenizer of `path`, checked.
 
         Raises:
-            ModelError: there is no such folder, or its tokenizer lacks a chat template, a pad or an end token.
+            ModelError: there is no such folder; its configuration or tokenizer cannot be read; or its tokenizer lacks a
+                chat template that renders conversations, a pad or an end token.
         """
         check_exists(path)
         base = base_of(path)
@@ -94,10 +96,9 @@ class Loader:
             _check_base(path, base)
         # An adapter may have been saved without a tokenizer.
         bare = base and Path(path).is_dir() and not (Path(path) / "tokenizer_config.json").is_file()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(base if bare else path, trust_remote_code=self.trust_remote_code)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"The tokenizer of {path} cannot be loaded: {one_line(error)}") from error
+        if Path(base or path).is_dir():
+            configuration(path, self.trust_remote_code)  # Else transformers takes an unknown family for some other one.
+        tokenizer = load_tokenizer(base if base and bare else path, self.trust_remote_code)
         if self.pad_token:
             if self.pad_token not in tokenizer.get_vocab():
                 raise ModelError(f"model.loader.pad_token: the tokenizer of {path} has no token {self.pad_token!r}.")
@@ -105,7 +106,10 @@ class Loader:
         if self.chat_template:
             tokenizer.chat_template = self.chat_template
         check_tokenizer(tokenizer, path)
-        return Renderer(tokenizer, self.end_of_turn)
+        return Renderer(tokenizer, self.end_of_turn, self._template_of(path))
+
+    def _template_of(self, path: str) -> str:
+        return "model.loader.chat_template" if self.chat_template else f"The chat template of {path}"
 
     def load(self, path: str, device: torch.device | str = "cpu") -> LoadedModel:
         """Model, adapter if it is one, and tokenizer of `path`, in evaluation mode, dropout off.
@@ -162,15 +166,36 @@ class Loader:
         return self._quantisation(path) is not None
 
     def mark_trained(self, model: PreTrainedModel, *, adapted: bool) -> None:
-        """Ask gradients of what is trained: an adapter's weights, or else all, without those named `frozen`."""
-        for name, parameter in model.named_parameters():
-            trains = parameter.requires_grad if adapted else parameter.is_floating_point()
-            parameter.requires_grad = trains and not any(part in name for part in self.frozen)
+        """Ask gradients of what is trained: an adapter's weights, or else all, without those named `frozen`.
+
+        Raises:
+            ModelError: `frozen` names no weight of this model, or all that would be trained.
+        """
+        weights = dict(model.named_parameters())
+        for part in self.frozen:
+            if not any(part in name for name in weights):
+                raise ModelError(
+                    f"model.loader.frozen: {part!r} is in the name of no weight of this model; one is called "
+                    f"{next(iter(weights))!r}."
+                )
+        trained = {
+            name
+            for name, weight in weights.items()
+            if (weight.requires_grad if adapted else weight.is_floating_point())
+        }
+        left = {name for name in trained if not any(part in name for part in self.frozen)}
+        if trained and not left:
+            raise ModelError(
+                f"model.loader.frozen={list(self.frozen)} leaves nothing to train: every weight that would be, such as "
+                f"{min(trained)!r}, has one of these in its name."
+            )
+        for name, weight in weights.items():
+            weight.requires_grad = name in left
 
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
         renderer = self.renderer(path)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=self.trust_remote_code)
+        config = configuration(path, self.trust_remote_code)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(
@@ -229,51 +254,6 @@ def check_exists(path: str) -> None:
     if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
         return
     raise ModelError(f"The model folder {path} does not exist.{near_folder(folder)}")
-
-
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, path: str) -> None:
-    """Refuse a tokenizer that cannot render, end or pad a turn.
-
-    Raises:
-        ModelError: saying what is missing and what to do.
-    """
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"The tokenizer of {path} has no chat template, so prompts cannot be rendered; give the one that the "
-            f"model was trained with, as model.loader.chat_template or as `chat_template` in its tokenizer_config.json."
-        )
-    if tokenizer.eos_token_id is None:
-        raise ModelError(f"The tokenizer of {path} has no end token; set `eos_token` in its tokenizer_config.json.")
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"The tokenizer of {path} has no pad token; give one with model.loader.pad_token='{tokenizer.eos_token}' "
-            f"(masks go by position here, so the end token serves) or set `pad_token` in its tokenizer_config.json."
-        )
-
-
-def check_same_vocabulary(policy: Renderer, reference: Renderer, policy_path: str, reference_path: str) -> None:
-    """Refuse a pair whose log-probs are not about the same tokens.
-
-    Raises:
-        ModelError: naming a token that differs.
-    """
-    ours, theirs = policy.tokenizer.get_vocab(), reference.tokenizer.get_vocab()
-    if ours == theirs:
-        return
-    different = sorted(token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token))
-    token = different[0]
-    raise ModelError(
-        f"The reward pair has different vocabularies: policy {policy_path} ({len(ours)} tokens) and reference "
-        f"{reference_path} ({len(theirs)} tokens) differ in {len(different)} tokens, such as {token!r} "
-        f"({ours.get(token)} against {theirs.get(token)}). Both must come from the same tokenizer."
-    )
-
-
-def context_length(path: str, trust_remote_code: bool = False) -> int | None:
-    """Most positions that the model at `path` takes, from its configuration; None where it states none."""
-    config = AutoConfig.from_pretrained(base_of(path) or path, trust_remote_code=trust_remote_code)
-    positions: int | None = stated(config.get_text_config(), "max_position_embeddings")
-    return positions
 
 
 def _check_base(path: str, base: str) -> None:

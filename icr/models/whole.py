@@ -26,7 +26,7 @@ def load_whole(path: str, **options: object) -> PreTrainedModel:
     asked: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         loaded = AutoModelForCausalLM.from_pretrained(path, **asked, **options)
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, LookupError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
     model, info = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)  # As `output_loading_info` has it.
     surplus = [name for name in info["unexpected_keys"] if re.search(r"\blayers?\.\d+\.", name)]

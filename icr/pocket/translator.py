@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from icr.pocket.lexicon import Language, language
 from icr.pocket.specs import NAMES, dice
+from icr.types import Translation
 
 if TYPE_CHECKING:
     import random
@@ -32,8 +33,12 @@ class LexiconTranslator:
 
     def __call__(
         self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: object = None
-    ) -> list[str]:
-        """English text of each response; neither `prompts` nor `policy` is needed."""
+    ) -> list[Translation]:
+        """English of each response; neither `prompts` nor `policy` is needed."""
+        return [Translation(text) for text in self.texts(responses)]
+
+    def texts(self, responses: Sequence[Response]) -> list[str]:
+        """English text of each response."""
         return [self._translate(response) for response in responses]
 
     def _translate(self, response: Response) -> str:

@@ -67,29 +67,60 @@ def apply_gate(
 
 
 @dataclass(frozen=True, slots=True)
+class PairRules:
+    """Which pairs of a best and a worst candidate a strategy does not take.
+
+    Attributes:
+        minimum_margin: those whose scores `s` differ by less than this, nats; `None` for no such rule.
+        texts: those whose texts, by `(id, language, k)`, are the same; `None` for no such rule.
+    """
+
+    minimum_margin: float | None = None
+    texts: Mapping[tuple[str, str, int], str] | None = None
+
+
+ANY_PAIR = PairRules()
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateTable:
-    """`N` prompts' responses as arrays; rows with fewer than `K` responses are filled up with unusable ones.
+    """`N` groups of responses as arrays; rows with fewer than `K` responses are filled up with unusable ones.
 
     Attributes:
         rewards: `r`, in nats; 0 where not usable. Shape `[N, K]`, float64.
         lengths: in the unit asked for. Shape `[N, K]`, int64.
         usable: Shape `[N, K]`, bool.
+        texts: the same number for the same text within a row; all different where texts do not matter. Shape `[N, K]`,
+            int64.
     """
 
     rewards: np.ndarray
     lengths: np.ndarray
     usable: np.ndarray
+    texts: np.ndarray
+
+    def rows(self, which: np.ndarray) -> CandidateTable:
+        """Some of the groups, by number or as a mask."""
+        return CandidateTable(self.rewards[which], self.lengths[which], self.usable[which], self.texts[which])
 
 
-def tabulate(prompts: Sequence[Sequence[ScoredResponse]], unit: str) -> CandidateTable:
-    """Rewards, lengths in `unit` and usability of each prompt's responses, in the order given."""
-    shape = (len(prompts), max(map(len, prompts), default=0))
+def tabulate(
+    groups: Sequence[Sequence[ScoredResponse]],
+    unit: str,
+    texts: Mapping[tuple[str, str, int], str] | None = None,
+) -> CandidateTable:
+    """Rewards, lengths in `unit`, usability and equal texts of each group's responses, in the order given."""
+    shape = (len(groups), max(map(len, groups), default=0))
     rewards, lengths, usable = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool)
-    for n, responses in enumerate(prompts):
+    same = np.tile(np.arange(shape[1]), (shape[0], 1))
+    for n, responses in enumerate(groups):
+        first: dict[str, int] = {}
         for k, response in enumerate(responses):
             if response.usable:
                 rewards[n, k], lengths[n, k], usable[n, k] = response.reward, getattr(response, unit), True
-    return CandidateTable(rewards, lengths, usable)
+                if texts is not None:
+                    same[n, k] = first.setdefault(texts[response.id, response.language, response.k], k)
+    return CandidateTable(rewards, lengths, usable, same)
 
 
 def comparable(table: CandidateTable) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from icr.checks import require_number, require_one_of
-from icr.rewards.candidates import UNITS, CandidateTable, best_and_worst, comparable, tabulate
+from icr.rewards.candidates import ANY_PAIR, UNITS, CandidateTable, PairRules, best_and_worst, comparable, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ _BLOCK = 4_000_000
 class LengthControlResult:
     """One language's penalty, and the curve that it was taken from.
 
-    Mean lengths are over the prompts that give a pair, in `unit`; NaN where none does.
+    Mean lengths are over the pairs, in `unit`; NaN where there is none.
 
     Attributes:
         unit: of lengths: `"tokens"`, `"characters"` or `"bytes"`.
@@ -37,7 +37,7 @@ class LengthControlResult:
         starts: α at which each interval of the curve starts; it ends where the next one starts, the last at 1. The
             first may be the single point 0, where equal rewards are still tied. Shape `[J]`.
         chosen_length, rejected_length: mean lengths within each interval. Shape `[J]`.
-        pairs: prompts that give a pair within each interval. Shape `[J]`.
+        pairs: their number within each interval. Shape `[J]`.
     """
 
     unit: str
@@ -59,17 +59,27 @@ class LengthControlResult:
 class LengthPenalty(Protocol):
     """Finds one language's `α_len`. Config group `length_control`."""
 
-    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult: ...
+    def __call__(self, groups: Sequence[Sequence[ScoredResponse]], rules: PairRules = ANY_PAIR) -> LengthControlResult:
+        """`α_len` of one language.
+
+        Args:
+            groups: what a strategy compares, each by ascending `k`: the best and the worst of each group are a pair.
+                For the method's own a group is a prompt's responses.
+            rules: which of these pairs the strategy does not take.
+        """
 
 
 @dataclass(frozen=True)
 class LengthControl:
     """`α_len`: the least α in [0, 1) that minimises |mean length of chosen − mean length of rejected|.
 
-    Chosen is the argmax, rejected the argmin of `s_k = r_k − α·|y_k|` among a prompt's usable responses; ties go to the
+    Chosen is the argmax, rejected the argmin of `s_k = r_k − α·|y_k|` among a group's usable responses; ties go to the
     lowest `k`. The difference is a step function of α, so its steps are computed and not sampled, and the minimum is
     exact. `alpha` is in the middle of the best interval (0 if that is the first), where rounding cannot flip a choice.
-    Prompts with fewer than two usable responses, or whose rewards are all equal, take no part.
+    Groups with fewer than two usable responses, or whose rewards are all equal, take no part.
+
+    The minimum is over the pairs that are trained on. Where a strategy makes others than the best and the worst of each
+    prompt (two by two, or with a least margin), it is their lengths that are to be equal, and their α that is found.
 
     Attributes:
         unit: of length: `"tokens"`, `"characters"` or `"bytes"`.
@@ -86,9 +96,10 @@ class LengthControl:
     def __post_init__(self) -> None:
         _check(self.unit, self.upper_bound)
 
-    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult:
-        """`α_len` of one language's prompts, each a list of scored responses by ascending `k`."""
-        starts, chosen, rejected, pairs = _curve(tabulate(prompts, self.unit), self.upper_bound)
+    def __call__(self, groups: Sequence[Sequence[ScoredResponse]], rules: PairRules = ANY_PAIR) -> LengthControlResult:
+        """`α_len` of one language's groups, each a list of scored responses by ascending `k`."""
+        table = tabulate(groups, self.unit, rules.texts)
+        starts, chosen, rejected, pairs = _curve(table, self.upper_bound, rules.minimum_margin)
         ends = np.append(starts[1:], 1.0)
         wide = ends - starts > MIN_WIDTH
         # At 0 exactly s is r, which no rounding touches.
@@ -110,28 +121,37 @@ class NoLengthControl:
     def __post_init__(self) -> None:
         _check(self.unit, self.upper_bound)
 
-    def __call__(self, prompts: Sequence[Sequence[ScoredResponse]]) -> LengthControlResult:
-        """The biases at 0 of one language's prompts, each a list of scored responses by ascending `k`."""
-        first = [part[:1] for part in _curve(tabulate(prompts, self.unit), self.upper_bound)]
+    def __call__(self, groups: Sequence[Sequence[ScoredResponse]], rules: PairRules = ANY_PAIR) -> LengthControlResult:
+        """The biases at 0 of one language's groups, each a list of scored responses by ascending `k`."""
+        table = tabulate(groups, self.unit, rules.texts)
+        first = [part[:1] for part in _curve(table, self.upper_bound, rules.minimum_margin)]
         return _result(self.unit, self.upper_bound, 0.0, 0, *first)
 
 
-def _curve(table: CandidateTable, upper_bound: float | None) -> tuple[np.ndarray, ...]:
+def not_penalised(
+    unit: str, upper_bound: float | None, pairs: Sequence[tuple[ScoredResponse, ScoredResponse]]
+) -> LengthControlResult:
+    """The bias of pairs (chosen, rejected) that no penalty can change, because `s` has no part in their choice."""
+    chosen, rejected = (sum(getattr(pair[side], unit) for pair in pairs) for side in (0, 1))
+    parts = (np.array([value], np.int64) for value in (chosen, rejected, len(pairs)))
+    return _result(unit, upper_bound, 0.0, 0, np.zeros(1), *parts)
+
+
+def _curve(table: CandidateTable, upper_bound: float | None, margin: float | None) -> tuple[np.ndarray, ...]:
     """Starts of the intervals, and within each the summed lengths of chosen and of rejected and the number of pairs.
 
-    Each prompt's state (length of chosen, length of rejected, 1 if it gives a pair) changes at a few values of α of its
-    own; the curve is the running sum of all prompts' changes. Sums are of integers, hence exact.
+    Each group's state (length of chosen, length of rejected, 1 if it gives a pair) changes at a few values of α of its
+    own; the curve is the running sum of all groups' changes. Sums are of integers, hence exact.
     """
-    keep = comparable(table)
-    table = CandidateTable(table.rewards[keep], table.lengths[keep], table.usable[keep])
+    table = table.rows(comparable(table))
     total, where, change = np.zeros((1, 3), np.int64), [np.zeros(0)], [np.zeros((0, 3), np.int64)]
     count, k = table.rewards.shape
     blocks = math.ceil(count * k**3 / _BLOCK)
     for rows in np.array_split(np.arange(count), blocks) if blocks else []:
-        part = CandidateTable(table.rewards[rows], table.lengths[rows], table.usable[rows])
-        edges = _edges(part, upper_bound)
+        part = table.rows(rows)
+        edges = _edges(part, upper_bound, margin)
         middles = (edges[:, :-1] + edges[:, 1:]) / 2
-        states = _states(part, np.concatenate([np.zeros((len(rows), 1)), middles], axis=1), upper_bound)
+        states = _states(part, np.concatenate([np.zeros((len(rows), 1)), middles], axis=1), upper_bound, margin)
         steps, at = np.diff(states, axis=1), edges[:, :-1]
         real = (steps != 0).any(axis=-1) & (at < 1)
         total = total + states[:, 0].sum(axis=0)
@@ -149,16 +169,19 @@ def _curve(table: CandidateTable, upper_bound: float | None) -> tuple[np.ndarray
     return starts[last], *sums[last].T
 
 
-def _edges(table: CandidateTable, upper_bound: float | None) -> np.ndarray:
-    """Every α in [0, 1] at which a prompt's choice may change, sorted, from 0 to 1. Shape `[N, M + 2]`.
+def _edges(table: CandidateTable, upper_bound: float | None, margin: float | None) -> np.ndarray:
+    """Every α in [0, 1] at which a group's choice may change, sorted, from 0 to 1. Shape `[N, M + 2]`.
 
-    The choice changes where two candidates cross, `r_i − α·y_i = r_j − α·y_j`, or where one falls below the bound.
+    The choice changes where two candidates cross, `r_i − α·y_i = r_j − α·y_j`, where they are the least margin apart,
+    or where one falls below the bound.
     """
     first, second = np.triu_indices(table.rewards.shape[1], 1)
     gap = table.lengths[:, first] - table.lengths[:, second]
+    difference = table.rewards[:, first] - table.rewards[:, second]
+    both = table.usable[:, first] & table.usable[:, second]
     with np.errstate(divide="ignore", invalid="ignore"):
-        points = (table.rewards[:, first] - table.rewards[:, second]) / gap
-        points = np.where(table.usable[:, first] & table.usable[:, second], points, 1.0)
+        apart = [difference] if margin is None else [difference, difference - margin, difference + margin]
+        points = np.concatenate([np.where(both, values / gap, 1.0) for values in apart], axis=1)
         if upper_bound is not None:
             bounds = np.where(table.usable, (table.rewards - upper_bound) / table.lengths, 1.0)
             points = np.concatenate([points, bounds], axis=1)
@@ -168,16 +191,22 @@ def _edges(table: CandidateTable, upper_bound: float | None) -> np.ndarray:
     return np.concatenate([np.zeros((count, 1)), np.sort(points, axis=1), np.ones((count, 1))], axis=1)
 
 
-def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None) -> np.ndarray:
+def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None, margin: float | None) -> np.ndarray:
     """Length of chosen, length of rejected and 1, or three zeros where there is no pair. Shape `[N, A, 3]`, int64.
 
     Args:
-        table: `N` prompts.
+        table: `N` groups.
         alphas: values of α to choose at. Shape `[N, A]`.
         upper_bound: see `LengthControl`.
+        margin: see `PairRules`.
     """
     scores = table.rewards[:, None, :] - alphas[:, :, None] * table.lengths[:, None, :]
     chosen, rejected, pair = best_and_worst(scores, table.usable[:, None, :], upper_bound)
+    best, worst = (np.take_along_axis(table.texts, index, axis=1) for index in (chosen, rejected))
+    pair &= best != worst
+    if margin is not None:
+        high, low = (np.take_along_axis(scores, index[..., None], axis=2)[..., 0] for index in (chosen, rejected))
+        pair &= high - low >= margin
     lengths = [np.take_along_axis(table.lengths, index, axis=1) for index in (chosen, rejected)]
     states: np.ndarray = np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
     return states

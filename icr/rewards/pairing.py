@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from icr.checks import require_integer, require_number
-from icr.rewards.candidates import best_and_worst, comparable, group_by_prompt, tabulate
+from icr.rewards.candidates import PairRules, best_and_worst, comparable, group_by_prompt, tabulate
+from icr.rewards.length_control import not_penalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,7 +46,23 @@ class Candidates:
 
 
 class Pairing(Protocol):
-    """Chooses a prompt's pairs. Config group `pairing`."""
+    """Chooses a prompt's pairs. Config group `pairing`.
+
+    Attributes:
+        minimum_margin, drop_duplicates: as `BestWorst` has them.
+    """
+
+    @property
+    def minimum_margin(self) -> float | None: ...
+
+    @property
+    def drop_duplicates(self) -> bool: ...
+
+    def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
+        """The groups of a prompt's responses whose best and worst by `s` are paired; none where `s` has no part in it.
+
+        Length control finds the α at which the pairs of these groups are equally long.
+        """
 
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """One entry for each pair attempted: `(chosen k, rejected k)`, or the reason why there is none."""
@@ -70,6 +87,10 @@ class BestWorst:
     def __post_init__(self) -> None:
         _check_margin(self.minimum_margin)
 
+    def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
+        """All of them, in one group."""
+        return [responses]
+
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """One entry: the pair, or why there is none."""
         return [_decide(candidates, candidates.responses, self.minimum_margin, self.drop_duplicates)]
@@ -88,10 +109,13 @@ class DisjointPairs:
     def __post_init__(self) -> None:
         _check_margin(self.minimum_margin)
 
+    def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
+        """Two by two."""
+        return [responses[i : i + 2] for i in range(0, max(len(responses) - 1, 1), 2)]
+
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """An entry for every two candidates, and one for a prompt that has only one."""
-        responses = candidates.responses
-        twos = [responses[i : i + 2] for i in range(0, max(len(responses) - 1, 1), 2)]
+        twos = self.compared(candidates.responses)
         return [_decide(candidates, two, self.minimum_margin, self.drop_duplicates) for two in twos]
 
 
@@ -112,6 +136,14 @@ class RandomPair:
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed)
+
+    @property
+    def minimum_margin(self) -> None:
+        """None: there is no margin where rewards are not looked at."""
+
+    def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
+        """None: `s` has no part in the choice."""
+        return []
 
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """One entry: the pair, or why there is none."""
@@ -161,6 +193,9 @@ def choose_pairs(
 ) -> Choices:
     """Length control within each language, then `pairing` on each of its prompts.
 
+    `α_len` is found for the pairs that this strategy makes, and the biases are theirs. For one that does not look at
+    `s` α is 0, and the bias is that of the pairs drawn.
+
     Args:
         responses: scored responses of all prompts and languages, in any order. To gate them, see
             `icr.rewards.candidates.apply_gate`.
@@ -175,18 +210,24 @@ def choose_pairs(
     """
     result = Choices()
     for language, prompts in group_by_prompt(responses).items():
-        control = length_control(list(prompts.values()))
+        groups = [group for scored in prompts.values() for group in pairing.compared(scored)]
+        rules = PairRules(pairing.minimum_margin, texts if pairing.drop_duplicates else None)
+        control = length_control(groups, rules)
         skipped: Counter[str] = Counter()
+        made: list[tuple[ScoredResponse, ScoredResponse]] = []
         for id, scored in prompts.items():
             own = None if texts is None else {r.k: texts[id, language, r.k] for r in scored if r.usable}
             candidates = Candidates(scored, control.alpha, control.unit, control.upper_bound, own, round)
+            by_k = {response.k: response for response in scored}
             for outcome in pairing(candidates):
                 if isinstance(outcome, str):
                     skipped[outcome] += 1
                 else:
-                    result.pairs.append(Choice(id, language, *outcome))
+                    chosen, rejected = outcome
+                    result.pairs.append(Choice(id, language, chosen, rejected))
+                    made.append((by_k[chosen], by_k[rejected]))
         result.skipped[language] = dict(skipped)
-        result.length_control[language] = control
+        result.length_control[language] = control if groups else not_penalised(control.unit, control.upper_bound, made)
     return result
 
 

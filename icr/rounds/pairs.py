@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from icr.data.context import TOO_LONG
+from icr.data.context import TOO_LONG, TURN_TOKENS
 from icr.models.rendering import Renderer
 from icr.rewards import Choices
 from icr.rewards.pairing import SAME_TEXT
 from icr.types import Demonstration, Preference, PreferencePair, Prompt, Response, ScoredResponse
+
+Skipped = dict[str, dict[str, int]]
+"""`[language][reason]` is a count."""
 
 
 def from_choices(
@@ -72,25 +75,39 @@ def from_given(given: Sequence[Demonstration] | Sequence[Preference], renderer: 
     ]
 
 
-def within_context(
-    pairs: Sequence[PreferencePair], context: int | None
-) -> tuple[list[PreferencePair], dict[str, dict[str, int]]]:
-    """The pairs whose sequences fit into `context` tokens (None: all), and the count of the others by language."""
+def within_context(pairs: Sequence[PreferencePair], context: int | None) -> tuple[list[PreferencePair], Skipped]:
+    """The pairs whose sequences fit into `context` tokens (None: all), and the count of the others."""
+    return _keep(pairs, lambda pair: _fits(pair, pair, context), TOO_LONG)
+
+
+def without_turn_tokens(pairs: Sequence[PreferencePair], renderer: Renderer) -> tuple[list[PreferencePair], Skipped]:
+    """The pairs in whose texts the tokenizer finds no tokens of turns, and the count of the others."""
+    plain = lambda pair: not any(map(renderer.has_turn_tokens, (pair.prompt, pair.chosen, pair.rejected)))  # noqa: E731
+    return _keep(pairs, plain, TURN_TOKENS)
+
+
+def _keep(
+    pairs: Sequence[PreferencePair], may_stay: Callable[[PreferencePair], bool], reason: str
+) -> tuple[list[PreferencePair], Skipped]:
     kept: list[PreferencePair] = []
-    skipped: dict[str, dict[str, int]] = {}
+    skipped: Skipped = {}
     for pair in pairs:
-        if context is None or len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids)) <= context:
+        if may_stay(pair):
             kept.append(pair)
         else:
-            reasons = skipped.setdefault(pair.language, {})
-            reasons[TOO_LONG] = reasons.get(TOO_LONG, 0) + 1
+            skipped.setdefault(pair.language, {reason: 0})[reason] += 1
     return kept, skipped
 
 
-def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
-    """Give each pair a partner for KTO's KL estimate: the next pair of another prompt in its language.
+def with_partners(pairs: Sequence[PreferencePair], context: int | None = None) -> list[PreferencePair]:
+    """Give each pair a partner for KTO's KL estimate: the next pair of another prompt in its language that fits.
 
-    A language with a single prompt has none to give, and its pairs stay without.
+    Its responses come under this pair's prompt, and must leave that sequence within the context. A language with a
+    single prompt has no partner to give, and the longest of prompts may find none: such pairs stay without, and take no
+    part in the estimate.
+
+    Args:
+        context: positions that the model takes; None where there is no limit.
     """
     by_language: dict[str, list[PreferencePair]] = defaultdict(list)
     for pair in pairs:
@@ -100,8 +117,14 @@ def with_partners(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         for place, pair in enumerate(group):
             following = (group[(place + step) % len(group)] for step in range(1, len(group)))
             others = (o for o in following if o.id != pair.id and o.prompt_ids != pair.prompt_ids)
-            partners[pair.key] = next((other.key for other in others), "")
+            partners[pair.key] = next((other.key for other in others if _fits(pair, other, context)), "")
     return [replace(pair, partner=partners[pair.key]) for pair in pairs]
+
+
+def _fits(pair: PreferencePair, responses: PreferencePair, context: int | None) -> bool:
+    """Whether the prompt of one pair leaves room for both responses of another."""
+    longest = max(len(responses.chosen_ids), len(responses.rejected_ids))
+    return context is None or len(pair.prompt_ids) + longest <= context
 
 
 def _written(

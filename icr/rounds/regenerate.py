@@ -152,6 +152,7 @@ def reference(
     loader: Loader,
     arithmetic: Arithmetic,
     one_pass: Callable[[Sequence[PreferencePair]], PairMicroBatches],
+    context: int | None = None,
 ) -> list[PreferencePair]:
     """The stage `pairs`: with the training reference's log-probs, where the objective asks for them.
 
@@ -161,18 +162,26 @@ def reference(
         path: of the training reference; None where that is the policy as it stands.
         arithmetic: of the training.
         one_pass: plans the training's micro-batches of pairs, each pair once.
+        context: positions of the model; None where it states none.
     """
 
     def make() -> Sequence[PreferencePair]:
         if not objective.needs_reference:
             return made
-        rows = pairs.with_partners(made) if objective.needs_partner else made
+        rows = _partnered(made, context, round_folder(round)) if objective.needs_partner else made
         opened = residency.beside(loader, path, policy) if path else nullcontext(policy)
         with opened as model, progress(len(rows), f"{round_folder(round)} · reference") as update:
             known = distributed.all_gather(reference_logps(one_pass(rows), model, arithmetic, update))
         return with_reference_logps(rows, known)
 
     return store.rows(round_stages(round).pairs, PairTable(PreferencePair), make)
+
+
+def _partnered(made: Sequence[PreferencePair], context: int | None, name: str) -> list[PreferencePair]:
+    rows = pairs.with_partners(made, context)
+    if alone := sum(not row.partner for row in rows):
+        log.info("%s: %d of %d pairs have no partner that fits, and no part in the KL estimate", name, alone, len(rows))
+    return rows
 
 
 def _reasons(choices: Choices) -> str:

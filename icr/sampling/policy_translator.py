@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from icr.models.loading import LoadedModel
 from icr.sampling.transformers_sampler import TransformersSampler
-from icr.types import Prompt, Response
+from icr.types import Prompt, Response, Translation
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class PolicyTranslator:
 
     def __call__(
         self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: LoadedModel
-    ) -> list[str]:
-        """English text of each response, by `policy`."""
+    ) -> list[Translation]:
+        """English of each response, as `policy` samples it."""
         requests = [
             Prompt(f"{response.id}/{response.k}", response.language, text := self._request(response), text)
             for response in responses
         ]
         answers = replace(self.sampler, n=1).sample(policy, requests, ("translation",))
-        return [answer.text for answer in answers]
+        return [Translation(answer.text, answer.response_ids) for answer in answers]
 
     def _request(self, response: Response) -> str:
         language = self.language_names[response.language]

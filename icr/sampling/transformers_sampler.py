@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +27,8 @@ class TransformersSampler(Decoding):
     prompts_per_part: ClassVar[int] = 64
 
     tokens_per_batch: int = field(default=65536, compare=False)
-    """Cached tokens at a time: rows times (prompt + max_new_tokens). Halved, and said so, when memory runs out."""
+    """Cached tokens at a time: rows times (prompt + max_new_tokens). Halved, and said so, when memory runs out; where
+    one prompt alone is too much, its `n` responses are sampled in several passes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,7 +55,7 @@ class TransformersSampler(Decoding):
         prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
         pending = sorted(range(len(prompts)), key=lambda i: (-len(prompt_ids[i]), i))
         sampled: dict[int, list[list[int]]] = {}
-        budget = self.tokens_per_batch
+        budget, rows = self.tokens_per_batch, self.n
         was_training = policy.model.training
         policy.model.eval()
         try:
@@ -61,13 +63,18 @@ class TransformersSampler(Decoding):
                 count = self._prompts(budget, len(prompt_ids[pending[0]]), self.n)
                 batch, rest = pending[:count], pending[count:]
                 try:
-                    answers = self._decode(policy, [prompt_ids[i] for i in batch], [prompts[i] for i in batch], seed)
+                    ids = [prompt_ids[i] for i in batch]
+                    answers = self._decode(policy, ids, [prompts[i] for i in batch], seed, rows)
                 except torch.OutOfMemoryError:
                     torch.cuda.empty_cache()
-                    if len(batch) == 1:
+                    if len(batch) > 1:
+                        budget //= 2
+                        log.warning("out of memory: the token budget of sampling is halved to %d", budget)
+                    elif rows > 1:
+                        rows = -(-rows // 2)
+                        log.warning("out of memory: at most %d of sampling.n=%d at a time now", rows, self.n)
+                    else:
                         raise
-                    budget //= 2
-                    log.warning("out of memory: the token budget of sampling is halved to %d", budget)
                     continue
                 sampled.update(zip(batch, answers, strict=True))
                 on_batch(len(batch))
@@ -84,20 +91,25 @@ class TransformersSampler(Decoding):
         return max(1, int(budget // (n * (prompt_tokens + self.max_new_tokens))))
 
     def _decode(
-        self, policy: LoadedModel, ids: list[list[int]], prompts: list[Prompt], seed: Seed
+        self, policy: LoadedModel, ids: list[list[int]], prompts: list[Prompt], seed: Seed, rows: int
     ) -> list[list[list[int]]]:
+        """`K` responses to each prompt, `rows` of them in a pass: what is in a pass changes none of its tokens."""
         uniforms = np.stack(
             [[_uniforms((*seed, p.language, p.id, k), self.max_new_tokens) for k in range(self.n)] for p in prompts]
         )
-        return decode(
-            policy.model,
-            ids,
-            uniforms,
-            stop_ids=policy.renderer.stop_ids,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-        )
+        passes = [
+            decode(
+                policy.model,
+                ids,
+                uniforms[:, start : start + rows],
+                stop_ids=policy.renderer.stop_ids,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+            )
+            for start in range(0, self.n, rows)
+        ]
+        return [list(chain.from_iterable(parts)) for parts in zip(*passes, strict=True)]
 
 
 def _uniforms(key: Seed, count: int) -> np.ndarray:

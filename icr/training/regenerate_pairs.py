@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
@@ -62,9 +62,13 @@ class PairCallback(Callback, ABC):
 
     That is Lightning's first hook: nothing is wrapped, sharded or restored from a checkpoint yet, so that the policy is
     an ordinary model with the weights that the round starts from, whatever the strategy.
+
+    Attributes:
+        context: positions of the model; None where it states none.
     """
 
     start: RoundStart
+    context: int | None = field(default=None, kw_only=True)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the pairs, or read them back, and plan the training on them.
@@ -86,6 +90,7 @@ class PairCallback(Callback, ABC):
             loader=start.loader,
             arithmetic=start.arithmetic,
             one_pass=partial(module.data.one_pass, objective=objective, seed=start.seed),
+            context=self.context,
         )
         module.data.set_pairs(made, objective, start.seed)
 
@@ -131,25 +136,29 @@ class GivenPairs(PairCallback):
 
     Attributes:
         make: renders them.
-        context: positions of the model; None where it states none.
     """
 
     make: Callable[[Renderer], list[PreferencePair]]
-    context: int | None
 
     def make_pairs(self) -> list[PreferencePair]:
-        """The pairs, rendered; what is longer than the context is left out and counted.
+        """The pairs, rendered; what is longer than the context or holds turn tokens is left out and counted.
 
         Raises:
             RunError: nothing is left.
         """
         start = self.start
-        given = self.make(start.policy.renderer)
-        kept, skipped = pairs.within_context(given, self.context)
+        renderer = start.policy.renderer
+        given = self.make(renderer)
+        plain, with_tokens = pairs.without_turn_tokens(given, renderer)
+        kept, too_long = pairs.within_context(plain, self.context)
+        languages = with_tokens.keys() | too_long.keys()
+        skipped = {code: with_tokens.get(code, {}) | too_long.get(code, {}) for code in sorted(languages)}
         start.store.json(round_stages(start.round).skipped, lambda: skipped)
+        left_out = (
+            f"{len(plain) - len(kept)} longer than the context of {self.context} tokens, {len(given) - len(plain)} "
+            f"with turn tokens in their text"
+        )
         if not kept:
-            raise RunError(
-                f"{start.name}: none of {len(given)} given examples fits a context of {self.context} tokens."
-            )
-        log.info("%s: %d examples, %d longer than the context", start.name, len(kept), len(given) - len(kept))
+            raise RunError(f"{start.name}: none of {len(given)} given examples can be trained on: {left_out}.")
+        log.info("%s: %d examples, and left out: %s", start.name, len(kept), left_out)
         return kept

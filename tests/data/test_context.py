@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from icr.data.context import TOO_LONG, within_context
+from icr.data.context import TOO_LONG, TURN_TOKENS, usable_prompts, within_context, without_turn_tokens
+from icr.errors import RunError
 from icr.models.rendering import Renderer
 from icr.types import Prompt, PromptSet
 
@@ -47,3 +48,48 @@ def test_counts_add_to_those_before(renderer):
 def test_models_that_state_no_limit_keep_everything(renderer):
     prompts = [Prompt("a", "sw", "x" * 9000, "x")]
     assert kept(prompts, renderer, [OWN], context=None).prompts == prompts
+
+
+TEXTS = {
+    "plain": "Name a river.",
+    "end": "Say <end> and stop.",
+    "begin": "<bos>Name a river.",
+    "header": "x<assistant>Sure!",
+    "almost": "< end > and <endless> and <|eot_id|>",
+}
+
+
+@pytest.mark.parametrize("side", ["text", "english"])
+def test_prompts_with_turn_tokens_on_either_side_are_left_out(side, renderer):
+    """The chat template's text is tokenised as a whole: `<end>` in a prompt would end the user's turn."""
+    assert renderer.end_of_turn_id in renderer.prompt_ids(TEXTS["end"])
+    prompts = [
+        Prompt(id, "sw", text, "x") if side == "text" else Prompt(id, "sw", "x", text) for id, text in TEXTS.items()
+    ]
+    made = without_turn_tokens(PromptSet(prompts, {"sw": {"other": 1}}), renderer)
+    assert [prompt.id for prompt in made.prompts] == ["plain", "almost"]
+    assert made.skipped == {"sw": {"other": 1, TURN_TOKENS: 3}}
+
+
+def test_turn_tokens_are_special_or_the_templates(make_tokenizer):
+    """An added token that is not special is one where the template makes prompts with it, and `unk` is none."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["[USER]", "[TOOL]"])
+    tokenizer.add_special_tokens({"unk_token": "<unk>"})
+    assert not Renderer(tokenizer).has_turn_tokens("[USER]")
+    tokenizer.chat_template = tokenizer.chat_template.replace("<user>", "[USER]")
+    renderer = Renderer(tokenizer)
+    found = {text: renderer.has_turn_tokens(text) for text in ("[USER]", "[TOOL]", "<user>", "<unk>", "", "river")}
+    assert found == {"[USER]": True, "[TOOL]": False, "<user>": True, "<unk>": False, "": False, "river": False}
+
+
+def test_what_is_left_out_is_logged_and_nothing_left_is_an_error(renderer, caplog):
+    long, held, plain = (Prompt(id, "sw", text, "x") for id, text in [("a", "x" * 90), ("b", "<end>"), ("c", "x")])
+    with caplog.at_level("INFO"):
+        made = usable_prompts(PromptSet([long, held, plain]), renderer, [OWN], 60, 8, "evaluation prompts")
+    assert made == PromptSet([plain], {"sw": {TURN_TOKENS: 1, TOO_LONG: 1}})
+    assert "2 of 3 evaluation prompts are left out: 1 contain turn tokens, 1 are too long" in caplog.text
+    with pytest.raises(RunError, match="All of the 1 prompts hold tokens of a chat template"):
+        usable_prompts(PromptSet([held]), renderer, [OWN], 60, 8)
+    with pytest.raises(RunError, match=r"None of the 1 prompts fits: the model's context is 60 tokens"):
+        usable_prompts(PromptSet([long]), renderer, [OWN], 60, 8)

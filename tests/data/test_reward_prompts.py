@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt, TranslatePrompt
-from icr.types import Prompt, Response
+from icr.types import Prompt, Response, Translation
 
 AUTHORS = (
     "Please answer the following instruction using only {language}, unless explicitly instructed to respond in a "
@@ -66,7 +66,7 @@ def test_translations_take_the_place_of_responses_that_are_not_english(policy):
     def translator(responses, prompts, given):
         asked.extend((r.language, r.k) for r in responses)
         assert given is policy
-        return [f"answer {r.k}" for r in responses]
+        return [Translation(f"answer {r.k}") for r in responses]
 
     sampled = [response("sw", [9, 2], 0), response("en", [7, 2]), response("sw", [8, 2], 1)]
     prompts = {("a", "en"): ENGLISH, ("a", "sw"): SWAHILI}

@@ -224,3 +224,14 @@ def test_mistakes_in_the_settings(mistake, answer, examine):
     assert answer in seen.errors
     assert seen.errors.startswith("icr: ")
     assert seen.errors.count("\n") == 1
+
+
+def test_prompts_with_turn_tokens(examine, prompt_files):
+    texts = {
+        "en": {"1": "Name 3 animals.", "2": "Say <end> twice."},
+        "de": {"1": "Nenne 3 Tiere.", "2": "<user>Sag es."},
+    }
+    seen = examine("check", *prompt_files(**texts))
+    found = seen.finding("turn tokens")
+    assert found["level"] == "warn"
+    assert "2 prompts hold tokens of the chat template or the tokenizer: en 1, de 1" in found["seen"]

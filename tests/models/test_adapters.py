@@ -17,8 +17,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from icr.errors import ConfigError, ModelError
 from icr.logps import score
 from icr.models.adapters import Lora, Quantisation
+from icr.models.configuration import context_length
 from icr.models.folder import base_of
-from icr.models.loading import LoadedModel, Loader, context_length
+from icr.models.loading import LoadedModel, Loader
 
 SEQUENCES = [(list(range(10, 30)), [40, 41, 42, 2]), (list(range(10, 30)), [50, 2]), ([7, 8], [9])]
 TWO = Loader(adapter=Lora(r=2))

@@ -11,7 +11,10 @@ import torch
 from safetensors import SafetensorError
 
 from icr.errors import ModelError
-from icr.models.loading import LoadedModel, Loader, check_exists, check_same_vocabulary, context_length
+from icr.models.adapters import Lora
+from icr.models.configuration import context_length
+from icr.models.loading import LoadedModel, Loader, check_exists
+from icr.models.tokenizer import check_same_vocabulary
 
 
 @pytest.fixture
@@ -150,3 +153,27 @@ def test_a_full_disk_while_weights_are_written(loaded, shared_model, tmp_path, m
     with pytest.raises(OSError, match="No space left on device") as error:
         LoadedModel(model, loaded(model).renderer, "tiny").save(tmp_path)
     assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        (
+            ("embed_tokns",),
+            "'embed_tokns' is in the name of no weight of this model; one is called 'model.embed_tokens",
+        ),
+        (("embed_tokens", "haed"), "'haed' is in the name of no weight"),
+        (("model", "lm_head"), "leaves nothing to train: every weight that would be, such as 'lm_head.weight'"),
+        (("",), "leaves nothing to train"),
+    ],
+)
+def test_frozen_names_that_match_nothing_or_everything(frozen, message, model_folder):
+    with pytest.raises(ModelError, match=r"^model\.loader\.frozen") as error:
+        Loader(frozen=frozen).load_for_training(str(model_folder(tie_word_embeddings=False)), 0)
+    assert message in str(error.value)
+
+
+def test_frozen_names_of_all_of_an_adapter(model_folder):
+    loader = Loader(frozen=("lora",), adapter=Lora(r=2))
+    with pytest.raises(ModelError, match="leaves nothing to train"):
+        loader.load_for_training(str(model_folder()), 0)

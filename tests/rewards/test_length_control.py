@@ -12,7 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from icr.rewards import BestWorst, LengthControl, NoLengthControl, choose_pairs, group_by_prompt
+from icr.rewards import (
+    BestWorst,
+    Candidates,
+    DisjointPairs,
+    LengthControl,
+    NoLengthControl,
+    RandomPair,
+    choose_pairs,
+    group_by_prompt,
+)
 from icr.types import ScoredResponse
 
 # Not where candidates of rewards n/8 and small integer lengths cross.
@@ -64,6 +73,49 @@ def test_alpha_is_the_least_that_minimises_the_bias(scored, language, upper_boun
         assert bias(at_alpha) <= bias(sums) + 1e-12
         if alpha < result.starts[interval] or (result.alpha and not alpha):
             assert bias(sums) > bias(at_alpha), "a smaller alpha is as good"
+
+
+STRATEGIES = [
+    DisjointPairs(),
+    DisjointPairs(minimum_margin=1.001),
+    DisjointPairs(drop_duplicates=True),
+    BestWorst(minimum_margin=2.001),
+    BestWorst(minimum_margin=0.501, drop_duplicates=True),
+    BestWorst(drop_duplicates=True),
+    RandomPair(3),
+    RandomPair(3, drop_duplicates=True),
+]
+ALPHAS = [0.0, *((j + 0.3183098861837907) / 60 for j in range(60))]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(language=language, pairing=st.sampled_from(STRATEGIES), upper_bound=st.one_of(st.none(), st.just(1.01)))
+def test_alpha_and_bias_are_those_of_the_pairs_that_the_strategy_makes(scored, language, pairing, upper_bound):
+    prompts = {str(n): scored(candidates, id=str(n)) for n, candidates in enumerate(language)}
+    flat = [response for prompt in prompts.values() for response in prompt]
+    texts = {(r.id, r.language, r.k): "even" if r.tokens % 2 == 0 else str(r.k) for r in flat}
+
+    def gaps_at(alpha: float) -> list[int]:
+        made = []
+        for id, responses in prompts.items():
+            own = {r.k: texts[id, r.language, r.k] for r in responses}
+            for pair in pairing(Candidates(responses, alpha, "tokens", upper_bound, own)):
+                if not isinstance(pair, str):
+                    made.append(responses[pair[0]].tokens - responses[pair[1]].tokens)
+        return made
+
+    found = choose_pairs(flat, pairing, LengthControl(upper_bound=upper_bound), texts=texts).length_control["sw"]
+    off = choose_pairs(flat, pairing, NoLengthControl(upper_bound=upper_bound), texts=texts).length_control["sw"]
+    for control in (found, off):
+        for alpha, told in ((0.0, control.bias_before), (control.alpha, control.bias_after)):
+            gaps = gaps_at(alpha)
+            assert math.isnan(told) if not gaps else told == pytest.approx(np.mean(gaps), abs=1e-12)
+    assert off.alpha == 0
+    least = abs(found.bias_after)
+    others = {alpha: abs(np.mean(gaps)) for alpha in ALPHAS if (gaps := gaps_at(alpha))}
+    assert all(least <= other + 1e-12 for other in others.values())
+    interval = found.starts[found.starts.searchsorted(found.alpha, side="right") - 1]
+    assert all(least < other - 1e-12 for alpha, other in others.items() if alpha < interval)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -48,6 +48,24 @@ def test_a_single_prompt_has_no_partner_to_give():
     assert partners([pair("a", chosen_k=0), pair("a", chosen_k=2), pair("a", "th")]) == ["", "", ""]
 
 
+def test_a_partner_leaves_the_prompt_room_within_the_context():
+    """The next prompt's responses are too long under this one; where nobody's fit, a pair stays without."""
+    rows = [
+        pair("a", prompt_ids=[1] * 10, chosen_ids=[3, 2], rejected_ids=[2]),
+        pair("b", prompt_ids=[2], chosen_ids=[3] * 14, rejected_ids=[2]),
+        pair("c", prompt_ids=[3] * 4, chosen_ids=[3, 2], rejected_ids=[3] * 5),
+        pair("d", prompt_ids=[4] * 13, chosen_ids=[2], rejected_ids=[2]),
+    ]
+    assert partners(rows) == ["sw/b/0/1", "sw/c/0/1", "sw/d/0/1", "sw/a/0/1"]
+    fitting = pairs.with_partners(rows, context=15)
+    assert [row.partner for row in fitting] == ["sw/c/0/1", "sw/c/0/1", "sw/d/0/1", "sw/a/0/1"]
+    assert [row.partner for row in pairs.with_partners(rows, context=14)][3] == ""
+    by_key = {row.key: row for row in fitting}
+    for row in fitting:
+        theirs = by_key[row.partner]
+        assert len(row.prompt_ids) + max(len(theirs.chosen_ids), len(theirs.rejected_ids)) <= 15
+
+
 def log_prob(model: LoadedModel, prompt_ids: list[int], response_ids: list[int]) -> float:
     """Of one sequence alone."""
     return float(np.sum(score(model.model, [(prompt_ids, response_ids)], tokens_per_batch=1)[0], dtype=np.float64))

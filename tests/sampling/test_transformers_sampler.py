@@ -155,6 +155,26 @@ def test_out_of_memory_halves_the_budget(policy, sampled, monkeypatch, caplog):
     assert len(budgets) == len(sizes) - len(PROMPTS) > 1
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_out_of_memory_with_one_prompt_splits_its_responses(policy, sampled, monkeypatch, caplog, most):
+    """The tokens are the same; the last prompts are sampled in as many passes as the first one needed."""
+    rows, real = [], transformers_sampler.decode
+
+    def decode(model, prompts, uniforms, **kwargs):
+        rows.append(uniforms.shape[0] * uniforms.shape[1])
+        if rows[-1] > most:
+            raise torch.OutOfMemoryError("simulated")
+        return real(model, prompts, uniforms, **kwargs)
+
+    monkeypatch.setattr(transformers_sampler, "decode", decode)
+    done = []
+    with caplog.at_level(logging.WARNING):
+        assert SAMPLER.sample(policy, PROMPTS, SEED, done.append) == sampled
+    assert sum(done) == len(PROMPTS)
+    assert max(size for size in rows if size <= most) == {1: 1, 2: 2, 3: 2}[most]
+    assert "out of memory: at most 2 of sampling.n=4 at a time now" in caplog.text
+
+
 def test_out_of_memory_with_one_prompt_is_raised(policy, monkeypatch):
     def decode(*args, **kwargs):
         raise torch.OutOfMemoryError("simulated")

@@ -24,10 +24,10 @@ PREFERENCES = [Preference(str(i), "en", f"Name {i}.", "ab" * (i + 2), "cd" * (i 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Path]:
-    """`train(objective, lr=…)`: train for six steps and return the run directory."""
+    """`train(objective, lr=…)`: train for six steps and return the run directory; `start` takes 64 positions."""
 
-    def run(objective: Objective, lr: float = 0.01) -> Path:
-        start = tiny.byte_llama(tmp_path / "start", 0, context=64)
+    def run(objective: Objective, lr: float = 0.01, start: str = "", preferences=PREFERENCES) -> Path:
+        start = start or tiny.byte_llama(tmp_path / "start", 0, context=64)
         keys = {f"round_0/{stage}": Key({}, {}) for stage in ("skipped", "pairs", "model")}
         store = RunDirectory(tmp_path / "run", keys)
         training = Training(
@@ -40,7 +40,7 @@ def train(tmp_path: Path) -> Callable[..., Path]:
 
         def given(policy):
             start_of_round = RoundStart(store, 0, policy, None, Loader(), Arithmetic(), (0, 0))
-            return GivenPairs(start_of_round, make=lambda renderer: pairs.from_given(PREFERENCES, renderer), context=64)
+            return GivenPairs(start_of_round, make=lambda renderer: pairs.from_given(preferences, renderer), context=64)
 
         training.run(store, 0, lambda: Loader().load(start), given, [])
         return store.path

@@ -56,6 +56,8 @@ class Examination:
         renderers = self._tokenizers()
         self.tell("prompts")
         self._find("prompts", lambda: prompts.parallel(self.settings))
+        if renderers and self._sound("prompts"):
+            self._find("turn tokens", lambda: prompts.turn_tokens(self.settings, renderers["policy"]))
         if renderers:
             found = findings_of("configuration", lambda: self._architecture(renderers["policy"]))
             self.findings += found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from icr.data import ParallelPrompts
 from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.plan.workload import Workload, prompts_of
 from icr.errors import DataError
+from icr.models import Renderer
 
 UNTRANSLATED = 0.2
 """Share of prompts that may be the English ones: names, code and sums stay as they are."""
@@ -47,6 +49,23 @@ def parallel(settings: Settings) -> Iterator[Finding]:
         yield warned("translation", f"the same text as in English: {shares}", "See whether these files are translated.")
     elif alike:
         yield passed("translation", "prompts differ from the English ones")
+
+
+def turn_tokens(settings: Settings, renderer: Renderer) -> Iterator[Finding]:
+    """Prompts that hold tokens of turns, which a run leaves out."""
+    found = Counter(
+        prompt.language
+        for prompt in prompts_of(settings)
+        if renderer.has_turn_tokens(prompt.text) or renderer.has_turn_tokens(prompt.english)
+    )
+    if found:
+        counts = ", ".join(f"{code} {count}" for code, count in found.items())
+        seen = f"{found.total()} prompts hold tokens of the chat template or the tokenizer: {counts}"
+        yield warned(
+            "turn tokens", seen, "A run leaves them out; write such tokens in another way to keep the prompts."
+        )
+    else:
+        yield passed("turn tokens", "none in the prompts")
 
 
 def _missing(settings: Settings) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from icr.doctor.findings import Finding, failed, passed, warned
-from icr.models.loading import check_same_vocabulary
 from icr.models.rendering import Renderer
+from icr.models.tokenizer import check_same_vocabulary
 
 QUESTION, ANSWER = "How are you?", "Fine."
 USER = [{"role": "user", "content": QUESTION}]
@@ -97,11 +97,9 @@ def end_of_turn(renderer: Renderer) -> Iterator[Finding]:
     name, tokenizer = "end of turn", renderer.tokenizer
     id = renderer.end_of_turn_id
     token = tokenizer.convert_ids_to_tokens(id)
-    whole, prompt = renderer.ids([*USER, {"role": "assistant", "content": ANSWER}]), renderer.prompt_ids(QUESTION)
-    behind = whole[len(prompt) if whole[: len(prompt)] == prompt else len(renderer.ids(USER)) :]
     if tokenizer.encode(token, add_special_tokens=False) != [id]:
         yield failed(name, f"{token} is not one token as text", "Add it to the tokenizer as a special token.")
-    elif id not in behind:
+    elif id not in renderer.ids_after_content():
         yield warned(
             name,
             f"the chat template does not put {token} behind an answer",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from icr.errors import ModelError, one_line
 from icr.logps.family import stated
+from icr.models.configuration import configuration
 from icr.models.folder import base_of
 from icr.models.loading import Loader, check_exists
 
@@ -51,8 +53,10 @@ def architecture(path: str, shape: Mapping[str, object] | None, loader: Loader) 
     try:
         check_exists(path)
         base = base_of(path)
-        config = AutoConfig.from_pretrained(base or path, trust_remote_code=loader.trust_remote_code)
-    except (OSError, ValueError, ModelError) as error:
+        config = configuration(path, loader.trust_remote_code)
+    except ModelError as error:
+        if shape is None and Path(path).is_dir():
+            raise
         if shape is None:
             raise ModelError(
                 f"The configuration of {path} is not on this machine ({_brief(error)}). Download the "

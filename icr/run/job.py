@@ -53,8 +53,8 @@ def job(cfg: DictConfig) -> float | None:
                 _record(pipeline.directory, chosen)
             if processes == 1:
                 run_with_controls(directory, pipelines)
-        if processes > 1:
-            launch.start(directory, processes, settings.trainer)
+            else:
+                launch.start(directory, processes, settings.trainer)
         if distributed.rank():
             return None
     run = open_run(directory)

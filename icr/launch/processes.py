@@ -121,15 +121,14 @@ def start(directory: Path, count: int, settings: TrainerSettings) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Each of torch's has a level of its own.
     handled = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
     kept = {number: signal.getsignal(number) for number in handled}
-    store = _store(count)
-    with tempfile.TemporaryDirectory() as logs:
+    with _store(count) as port, tempfile.TemporaryDirectory() as logs:
         context = None
         try:
             context = start_processes(
                 "icr",
                 sys.executable,
                 dict.fromkeys(range(count), ("-m", "icr.launch.worker", str(directory))),
-                {rank: _surroundings(rank, count, store.port) for rank in range(count)},
+                {rank: _surroundings(rank, count, port) for rank in range(count)},
                 DefaultLogsSpecs(log_dir=logs),
             )
             ended = context.wait(period=PERIOD)
@@ -146,13 +145,16 @@ def start(directory: Path, count: int, settings: TrainerSettings) -> None:
                 signal.signal(number, handler)
 
 
-def _store(count: int) -> dist.TCPStore:
-    """Where the ranks find each other. Torch's own socket would listen to every network of the machine."""
+@contextmanager
+def _store(count: int) -> Iterator[int]:
+    """The port at which the ranks find each other. A socket of torch's own would listen to all of its networks."""
     listening = socket.create_server((LOOPBACK, 0))
     port = listening.getsockname()[1]
-    return dist.TCPStore(
+    store = dist.TCPStore(  # type: ignore[attr-defined]
         LOOPBACK, port, count, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
     )
+    yield port
+    del store  # It serves for as long as it is there.
 
 
 def _surroundings(rank: int, count: int, port: int) -> dict[str, str]:

@@ -39,6 +39,8 @@ def language_names(codes: Iterable[object], extra: Mapping[str, str] | None = No
                 f"langs.codes: {code!r} is not a known language code.{hint} To add a language, give its English name, "
                 f"as in +langs.names.{code}=Klingon."
             )
+        if not isinstance(known[code], str) or not known[code].strip():
+            raise ConfigError(f"langs.names.{code} must be the language's English name, got {known[code]!r}.")
         if code in names:
             raise ConfigError(f"langs.codes names {code!r} twice; give each language once.")
         names[code] = known[code]

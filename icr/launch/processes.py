@@ -61,9 +61,10 @@ def processes(training: Training) -> int:
     """Processes to start on this machine; 1 where nothing is to be started.
 
     Raises:
-        ConfigError: devices, nodes and strategy do not fit each other, or what there is.
+        ConfigError: devices, nodes, threads and strategy do not fit each other, or what there is.
     """
     settings, found = training.settings, environment()
+    _check_machine(settings)
     if found is None and settings.num_nodes > 1:
         raise ConfigError(
             f"trainer.num_nodes={settings.num_nodes} needs a launcher that starts this command on every node, such as "
@@ -197,6 +198,21 @@ def _order(failure: ProcessFailure) -> float:
     if file.is_file():
         return file.stat().st_mtime
     return math.inf if failure.exitcode == -signal.SIGTERM else 0.0
+
+
+def _check_machine(settings: TrainerSettings) -> None:
+    there = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+    there |= {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(settings.accelerator, True):
+        raise ConfigError(
+            f"trainer.accelerator={settings.accelerator}: torch {torch.__version__} finds none on this machine. Give "
+            f"trainer.accelerator=auto to train on what there is, or see that driver and torch fit the device."
+        )
+    cores = os.cpu_count() or 1
+    if settings.threads and settings.threads > cores:
+        raise ConfigError(
+            f"trainer.threads={settings.threads}, but this machine has {cores} cores; null leaves it to torch."
+        )
 
 
 def _devices(settings: TrainerSettings, started: int | None) -> int:

@@ -14,11 +14,11 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from icr.errors import ModelError, near_folder, one_line
+from icr.errors import ModelError, near_folder
 from icr.logps.family import stated
 from icr.models import adapters
 from icr.models.dtypes import torch_dtype
-from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of, reading
 from icr.models.memory import move
 from icr.models.rendering import Renderer
 from icr.models.whole import load_whole
@@ -94,10 +94,8 @@ class Loader:
             _check_base(path, base)
         # An adapter may have been saved without a tokenizer.
         bare = base and Path(path).is_dir() and not (Path(path) / "tokenizer_config.json").is_file()
-        try:
+        with reading(f"The tokenizer of {path}"):
             tokenizer = AutoTokenizer.from_pretrained(base if bare else path, trust_remote_code=self.trust_remote_code)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"The tokenizer of {path} cannot be loaded: {one_line(error)}") from error
         if self.pad_token:
             if self.pad_token not in tokenizer.get_vocab():
                 raise ModelError(f"model.loader.pad_token: the tokenizer of {path} has no token {self.pad_token!r}.")
@@ -170,8 +168,8 @@ class Loader:
     def initialise(self, path: str, seed: int) -> LoadedModel:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
         renderer = self.renderer(path)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=self.trust_remote_code)
-        with torch.random.fork_rng():
+        with reading(f"The configuration of {path}"), torch.random.fork_rng():
+            config = AutoConfig.from_pretrained(path, trust_remote_code=self.trust_remote_code)
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(
                 config, dtype=torch_dtype(self.dtype), attn_implementation=self.attn_implementation or None
@@ -269,9 +267,16 @@ def check_same_vocabulary(policy: Renderer, reference: Renderer, policy_path: st
 
 
 def context_length(path: str, trust_remote_code: bool = False) -> int | None:
-    """Most positions that the model at `path` takes, from its configuration; None where it states none."""
-    config = AutoConfig.from_pretrained(base_of(path) or path, trust_remote_code=trust_remote_code)
-    positions: int | None = stated(config.get_text_config(), "max_position_embeddings")
+    """Most positions that the model at `path` takes, from its configuration; None where it states none.
+
+    Raises:
+        ModelError: the configuration cannot be read, or states no number of positions.
+    """
+    with reading(f"The configuration of {path}"):
+        config = AutoConfig.from_pretrained(base_of(path) or path, trust_remote_code=trust_remote_code)
+        positions: int | None = stated(config.get_text_config(), "max_position_embeddings")
+    if positions is not None and (not isinstance(positions, int) or positions < 1):
+        raise ModelError(f"The configuration of {path} says max_position_embeddings={positions!r}; set it right there.")
     return positions
 
 

@@ -25,7 +25,8 @@ def held(directory: Path) -> Iterator[None]:
     """Hold the run directory for as long as the context lasts.
 
     The lock is the operating system's, which takes it from a process that ends, however it ends: what a dead process
-    has held can be taken over at once, when its ranks have ended, too.
+    has held can be taken over at once, when its ranks have ended, too. A directory in which nothing was left is removed
+    in the end: its command was refused.
 
     Raises:
         RunError: another process holds it; its host and process id are named.
@@ -46,6 +47,7 @@ def held(directory: Path) -> Iterator[None]:
         yield
     finally:
         (directory / HOLDER).unlink(missing_ok=True)
+        _remove_unused(directory)
         lock.release()
 
 
@@ -58,6 +60,12 @@ def held_by_rank(directory: Path, rank: int) -> Iterator[None]:
             yield
         finally:
             path.unlink()
+
+
+def _remove_unused(directory: Path) -> None:
+    if [path.name for path in directory.iterdir()] == [LOCK] and not directory.samefile(Path.cwd()):
+        (directory / LOCK).unlink()
+        directory.rmdir()
 
 
 def _of_rank(directory: Path, rank: int | str) -> Path:

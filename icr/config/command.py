@@ -57,7 +57,7 @@ def run_app(
             raise ConfigError(_explain(error, name)) from error
         except OmegaConfBaseException as error:
             cause = error.__cause__
-            raise cause if isinstance(cause, ConfigError) else ConfigError(unresolved(error)) from error
+            raise cause if isinstance(cause, ICRError) else ConfigError(unresolved(error)) from error
         except (ValueError, RecursionError, YAMLError) as error:
             if begun.get():
                 raise  # A defect. Before, it is about the command line and files of settings.

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hydra.errors import OverrideParseException
+
 from icr.errors import near, one_line
 
 LAUNCHERS = {"joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
@@ -41,7 +43,8 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
         given, group, values = match.groups()
         return f"{given}: several values are a sweep, with -m, or a list, as in {group}=[{values}]."
     if "Config group override must be" in text or "override_grammar" in text:
-        return f"Overrides are written key=value, and groups take the name of an option, as in loss=dpo. {text}"
+        given = f"{one_line(error.override, 80)}: " if isinstance(error, OverrideParseException) else ""
+        return f"{given}Overrides are written key=value, and groups take the name of an option, as in loss=dpo. {text}"
     if isinstance(error, RecursionError):
         return "The settings are nested too deeply."
     return one_line(text, 600)

@@ -118,7 +118,7 @@ def _adapter(cfg: DictConfig) -> Lora | None:
 def _trainer(cfg: DictConfig) -> TrainerSettings:
     one_of(cfg, "trainer.precision", PRECISIONS)
     one_of(cfg, "trainer.accelerator", ACCELERATORS)
-    if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", devices := str(cfg.trainer.devices)):
+    if not re.fullmatch(r"auto|-1|[1-9]\d{0,5}|\d{1,5}(,\d{1,5})+,?", devices := str(cfg.trainer.devices)):
         raise ConfigError(f"trainer.devices must be a number of devices, auto, or a list such as 0,1; got {devices!r}.")
     return typed(TrainerSettings, "trainer", values_of(cfg, "trainer"))
 

@@ -21,7 +21,10 @@ BAD = {
     "digits": 10**40,
     "-digits": -(10**40),
 }
-MEANT = {("reward.slope", "inf"): "labels that never err"}
+MEANT = {
+    ("reward.slope", "inf"): "labels that never err",
+    ("data.prompts_per_language", "-digits"): "refused when the prompts are read, with how many there are",
+}
 """What is a value after all."""
 NAMED_ABOVE = "optim.optimizer"
 """A class that is not ours, and names no key itself."""

@@ -53,8 +53,10 @@ def require_number(
 
 def require_integer(name: str, value: object) -> None:
     """Refuse what is not an integer (a bool is not one) of 64 bits, as seeds are."""
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise ValueError(f"{name} must be an integer of 64 bits, got {shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be an integer, got {shown(value)}")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} must be within 64 bits, got {shown(value)}")
 
 
 def require_counts(settings: object, *names: str, otherwise: str = "") -> None:
@@ -66,7 +68,7 @@ def require_counts(settings: object, *names: str, otherwise: str = "") -> None:
     for name in names:
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
-            bounds = "at least 1" if not isinstance(value, int) or value < 1 else f"at most {MOST}"
+            bounds = f"at most {MOST}" if isinstance(value, int) and value > MOST else "at least 1"
             otherwise = f" {otherwise}" if otherwise else ""
             raise ValueError(f"{name} must be a whole number of {bounds}{otherwise}, got {shown(value)}")
 

@@ -44,10 +44,18 @@ def serve() -> None:
             running[rank] = pid
         kill = request.get("kill") or {}
         if "seconds" in kill:
-            # A child that has ended is not waited for before then, so that its number is nobody else's.
-            time.sleep(kill["seconds"])
-            os.kill(running[kill.get("rank", 0)], signal.SIGKILL)
+            _kill(running[kill.get("rank", 0)], kill["seconds"])
         print(json.dumps({"status": _wait(set(running.values()))}), flush=True)
+
+
+def _kill(pid: int, seconds: float) -> None:
+    """Kill a child after so long, if it has not ended by then. It is not waited for: its number stays its own."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _wait(running: set[int]) -> int:

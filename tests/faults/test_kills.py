@@ -93,6 +93,7 @@ def undisturbed(program: Program, pocket_pair, tmp_path_factory):  # noqa: F811
 
     def run(choices: Sequence[str]) -> tuple[Finished, float]:
         if (key := tuple(choices)) not in made:
+            program(tmp_path_factory.mktemp("refused") / "run", ["loss.beta=0"])  # The server is there from now on.
             started = time.monotonic()
             finished = program.ok(tmp_path_factory.mktemp("undisturbed") / "run", settings(pocket_pair, choices))
             made[key] = finished, time.monotonic() - started

@@ -20,7 +20,9 @@ from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracie
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.configuration import context_length
+from icr.models.folder import base_of
 from icr.models.tokenizer import check_same_vocabulary
+from icr.models.whole import check_files
 from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
@@ -59,6 +61,9 @@ class Pipeline:
             for path in (settings.reward_pair.policy, settings.reward_pair.reference):
                 other = settings.model.loader.renderer(path)
                 check_same_vocabulary(self.renderer, other, settings.model.path, path)
+                check_files(base_of(path) or path)
+        if not settings.model.from_scratch:
+            check_files(base_of(settings.model.path) or settings.model.path)
         self.prompts, self.given = self._data(settings.data)
         keys = Keys(settings, self.prompts.prompts, self.given, self.evaluated, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())

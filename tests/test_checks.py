@@ -62,3 +62,16 @@ def test_an_error_in_one_line():
     assert one_line("x" * 300) == "x" * 300
     assert one_line("x" * 301) == "x" * 299 + "…"
     assert len(one_line("word " * 100, limit=50)) == 50
+
+
+def test_what_is_beyond_float32_or_any_count_is_refused_without_being_written_out():
+    """Python writes out no integer of more than 4300 digits."""
+    huge = 10**5000
+    with pytest.raises(ValueError, match=r"^x must be a finite number, got an integer of 16610 bits$"):
+        require_number("x", huge)
+    with pytest.raises(ValueError, match=r"^x must be a finite number, got 1e\+39$"):
+        require_number("x", 1e39)
+    with pytest.raises(ValueError, match=r"^a must be a whole number of at most 2147483647, got 2147483648$"):
+        require_counts(SimpleNamespace(a=2**31), "a")
+    with pytest.raises(ValueError, match=r"^x must be within 64 bits, got "):
+        require_integer("x", 2**63)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from icr.checks import require_integer, require_number
 from icr.config.consistency import check_family
 from icr.config.files import conf_dir
 from icr.config.messages import options
@@ -30,6 +33,8 @@ from icr.training import PRECISIONS, TrainerSettings
 from icr.types import DataSource
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+ITERATIONS = 1000
+"""Most rounds of a run: a typing error rather than a wish beyond."""
 
 
 def build(cfg: DictConfig) -> Settings:
@@ -38,15 +43,22 @@ def build(cfg: DictConfig) -> Settings:
     Raises:
         ConfigError: a setting is missing, unknown, of the wrong type, out of range, or does not fit another one.
     """
-    langs = typed(Languages, "langs", values_of(cfg, "langs"))
-    require_given(cfg)
     top = {
         name: kind if KINDS.keys() >= set(kind.split(" | ")) else "dict"
         for name, kind in (signature(Settings) or {}).items()
     }
+    if missing := [name for name in top if name not in cfg]:
+        raise ConfigError(f"{missing[0]} was taken out of the configuration, and no run can do without it.")
+    if not OmegaConf.is_dict(cfg.langs):
+        raise ConfigError(f"langs must be a group of settings, got {cfg.langs!r}.")
+    langs = typed(Languages, "langs", values_of(cfg, "langs"))
+    require_given(cfg)
     check("", values_of(cfg), top)
-    if cfg.iterations < 1:
-        raise ConfigError(f"iterations must be at least 1, got {cfg.iterations}.")
+    try:
+        require_number("iterations", cfg.iterations, least=1, most=ITERATIONS)
+        require_integer("seed", cfg.seed)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from error
     one_of(cfg, "training_reference", TRAINING_REFERENCES)
     adapter = _adapter(cfg)
     settings = Settings(
@@ -73,7 +85,7 @@ def build(cfg: DictConfig) -> Settings:
         seed=cfg.seed,
         made_for=cfg.made_for,
         iterations=cfg.iterations,
-        controls=values_of(cfg, "controls"),
+        controls=_controls(values_of(cfg, "controls")),
         logger=make(cfg, "logger"),
         run=typed(RunSettings, "run", values_of(cfg, "run")),
     )
@@ -107,9 +119,16 @@ def _adapter(cfg: DictConfig) -> Lora | None:
 def _trainer(cfg: DictConfig) -> TrainerSettings:
     one_of(cfg, "trainer.precision", PRECISIONS)
     one_of(cfg, "trainer.accelerator", ACCELERATORS)
-    if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", devices := str(cfg.trainer.devices)):
+    if not re.fullmatch(r"auto|-1|[1-9]\d{0,5}|\d{1,5}(,\d{1,5})+,?", devices := str(cfg.trainer.devices)):
         raise ConfigError(f"trainer.devices must be a number of devices, auto, or a list such as 0,1; got {devices!r}.")
     return typed(TrainerSettings, "trainer", values_of(cfg, "trainer"))
+
+
+def _controls(controls: Mapping[str, object]) -> dict[str, list[str]]:
+    for name, overrides in controls.items():
+        if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+            raise ConfigError(f"controls.{name} must be a list of overrides, as in [loss=nll], got {overrides!r}.")
+    return cast("dict[str, list[str]]", controls)
 
 
 def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
@@ -145,7 +164,15 @@ def _check_optimizer(settings: Settings) -> None:
     trainer, strategy = settings.trainer, settings.strategy
     try:
         made = settings.optim.optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, TypeError, RuntimeError) as error:
+        for name, value in made.defaults.items():
+            for number in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(number, (int, float)) and not isinstance(number, bool):
+                    require_number(name, number)
+        if len(made.defaults.get("betas", "ab")) != 2:
+            raise ValueError(f"betas must be two numbers, got {made.defaults['betas']!r}")
+    except IndexError as error:
+        raise ConfigError("optim.optimizer.betas must be two numbers.") from error
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise ConfigError(keyed("optim.optimizer", error)) from error
     if made.defaults.get("fused") and trainer.precision.endswith("mixed") and trainer.gradient_clip:
         raise ConfigError(

@@ -7,17 +7,27 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import accumulate
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from icr.config.files import conf_dir
 from icr.config.messages import composition_error
-from icr.config.nodes import nodes
-from icr.errors import ConfigError, ICRError, Reported
+from icr.config.nodes import nodes, unresolved
+from icr.errors import ConfigError, ICRError, Reported, one_line
 from icr.terminal import Exit, complain, guarded
+
+begun = ContextVar("begun", default=False)
+"""Whether a job of the command that runs has begun."""
+
+DEPTH = 20
+"""Most brackets within brackets of an argument."""
 
 
 def run_app(
@@ -37,15 +47,20 @@ def run_app(
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.argv[1:] = as_overrides(sys.argv[1:] if arguments is None else arguments)
+    begun.set(False)
 
     def body() -> int | None:
+        _check_size(sys.argv[1:])
         try:
             app()
         except HydraException as error:
             raise ConfigError(_explain(error, name)) from error
-        except ValueError as error:
-            if "Config group override" not in str(error):
-                raise
+        except OmegaConfBaseException as error:
+            cause = error.__cause__
+            raise cause if isinstance(cause, ICRError) else ConfigError(unresolved(error)) from error
+        except (ValueError, RecursionError, YAMLError) as error:
+            if begun.get():
+                raise  # A defect. Before, it is about the command line and files of settings.
             raise ConfigError(_explain(error, name)) from error
         except Reported:
             return Exit.MISTAKE
@@ -57,6 +72,7 @@ def run_app(
 @contextmanager
 def said() -> Iterator[None]:
     """Within a job: say what the user can put right, and end the command, or this job of a sweep."""
+    begun.set(True)
     config = HydraConfig.get()
     name = config.job.override_dirname if config.mode == RunMode.MULTIRUN else ""
     try:
@@ -75,6 +91,14 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
     `langs=low_resource` stays as it is, and so does every other argument.
     """
     return [re.sub(r"^langs=(?=\s*\[)", "langs.codes=", argument) for argument in arguments]
+
+
+def _check_size(arguments: Sequence[str]) -> None:
+    """Refuse what no parser takes apart: numbers of thousands of digits, lists in scores of lists."""
+    for argument in arguments:
+        depths = accumulate((character in "[{(") - (character in ")}]") for character in argument)
+        if re.search(r"\d{1000}", argument) or max(depths, default=0) > DEPTH:
+            raise ConfigError(f"{one_line(argument.partition('=')[0], 80)}: its value is too long to be a setting.")
 
 
 def _explain(error: Exception, name: str) -> str:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from icr.config import help as usage
 from icr.config.languages import language_names
 from icr.config.nodes import nodes
+from icr.errors import ConfigError
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -40,6 +41,17 @@ def _sweep_name() -> str | None:
     return Path(HydraConfig.get().sweep.dir).name
 
 
+def _run_folder(name: object) -> str:
+    """The run directory as Hydra takes it, which would make it anywhere, and without a name in the current folder."""
+    from icr.rundir.layout import check_apart  # It comes with pandas, which --help does without.
+
+    if not isinstance(name, (str, int, float)) or not str(name).strip():
+        raise ConfigError(f"run.dir must be the name of a folder, as in run.dir=runs/mine, got {name!r}.")
+    check_apart(Path(str(name)))
+    return str(name)
+
+
+OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 OmegaConf.register_new_resolver(
     "package", lambda package, path: str(importlib.resources.files(package) / path), replace=True

@@ -24,13 +24,16 @@ NAMES = {
 }  # fmt: skip
 
 
-def language_names(codes: Iterable[object], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def language_names(codes: Iterable[object], extra: Mapping[str, object] | None = None) -> dict[str, str]:
     """English name of each code; `extra` (config `langs.names`) adds languages or replaces names.
 
     Raises:
-        ConfigError: a code is unknown, or named twice.
+        ConfigError: a code is unknown, named twice, or has a name that is none.
     """
-    known = {**NAMES, **(extra or {})}
+    for added, name in (extra or {}).items():
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"langs.names.{added} must be the language's English name, got {name!r}.")
+    known = {**NAMES, **{code: str(name) for code, name in (extra or {}).items()}}
     names: dict[str, str] = {}
     for code in codes:
         if not isinstance(code, str) or code not in known:

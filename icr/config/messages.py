@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from icr.errors import near
+from hydra.errors import OverrideParseException
+
+from icr.errors import near, one_line
 
 LAUNCHERS = {"joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of Hydra's plugins, and the extra of icr that installs each."""
@@ -35,13 +37,17 @@ def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys:
             return f"{group}={option} needs its plugin: pip install 'icr[{LAUNCHERS[option]}]'."
         names = options(conf, group)
         hint = near(option, names) + HINTS.get(group, "")
-        return f"{group}={option}: there is no such option.{hint} Options: {', '.join(names)}."
+        listed = f" Options: {', '.join(names)}." if names else ""
+        return f"{group}={option}: there is no such option.{hint}{listed}"
     if match := re.search(r"Ambiguous value for argument '((.+?)=(.*?))'", text):
         given, group, values = match.groups()
         return f"{given}: several values are a sweep, with -m, or a list, as in {group}=[{values}]."
     if "Config group override must be" in text or "override_grammar" in text:
-        return f"Overrides are written key=value, and groups take the name of an option, as in loss=dpo. {text}"
-    return text
+        given = f"{one_line(error.override, 80)}: " if isinstance(error, OverrideParseException) else ""
+        return f"{given}Overrides are written key=value, and groups take the name of an option, as in loss=dpo. {text}"
+    if isinstance(error, RecursionError):
+        return "The settings are nested too deeply."
+    return one_line(text, 600)
 
 
 def options(conf: Path, group: str) -> list[str]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, Node, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 from icr.config.signatures import check, signature
-from icr.errors import ConfigError
+from icr.errors import ConfigError, one_line
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ def require_given(cfg: DictConfig) -> None:
     try:
         missing = dict(_missing(cfg))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key} does not resolve: {str(error).splitlines()[0]}.") from error
+        raise ConfigError(unresolved(error)) from error
     if "reward_pair.reference" not in missing:
         missing.pop("model.reference", None)  # It stands for nothing else.
     if needed := [key for key, itself in missing.items() if itself]:
@@ -98,6 +98,11 @@ def require_given(cfg: DictConfig) -> None:
             f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `icr run --help` with the same "
             f"choices says what for."
         )
+
+
+def unresolved(error: OmegaConfBaseException) -> str:
+    """What is said of a key that refers to another one in vain, or to itself."""
+    return f"{error.full_key} does not resolve: {one_line(str(error).splitlines()[0]).rstrip('.')}."
 
 
 def _missing(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -147,6 +152,10 @@ def _check_signatures(key: str, values: object) -> None:
         except Exception as error:
             missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
             raise ConfigError(f"{key}._target_: {_unimportable(values['_target_'], missing)}") from error
-        check(key, values, signature(target), target.__name__)
+        try:
+            expected = signature(target)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{key}._target_: {values['_target_']} is no class with settings.") from error
+        check(key, values, expected, target.__name__)
     for name, value in values.items():
         _check_signatures(f"{key}.{name}", value)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
+from icr.checks import shown
 from icr.errors import ConfigError, near
 
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -25,7 +26,12 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def signature(target: Callable[..., object]) -> dict[str, str] | None:
-    """Annotation of each keyword that `target` takes, `""` where it has none; None where it takes any keyword."""
+    """Annotation of each keyword that `target` takes, `""` where it has none; None where it takes any keyword.
+
+    Raises:
+        ValueError: `target` does not say what it takes, as few but the built-in ones of Python do.
+        TypeError: `target` cannot be called.
+    """
     parameters = inspect.signature(target).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
@@ -54,7 +60,9 @@ def check(key: str, values: Mapping[str, Any], expected: Mapping[str, str] | Non
         kinds = expected[name].split(" | ")
         if all(kind in KINDS for kind in kinds) and not any(KINDS[kind][1](value) for kind in kinds):
             wanted = " or ".join(KINDS[kind][0] for kind in kinds)
-            raise ConfigError(f"{prefix}{name} must be {wanted}, got {value!r}.")
+            raise ConfigError(f"{prefix}{name} must be {wanted}, got {shown(value)}.")
+        if expected[name] and KINDS.keys().isdisjoint(kinds) and isinstance(value, (bool, int, float, list)):
+            raise ConfigError(f"{prefix}{name} must be a group of settings, got {shown(value)}.")
 
 
 def _annotation(annotation: object) -> str:

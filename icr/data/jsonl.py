@@ -30,6 +30,10 @@ def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}).") from error
             except json.JSONDecodeError as error:
                 raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno}).") from error
+            except RecursionError as error:
+                raise DataError(f"{where}: its lists and objects are nested too deeply.") from error
+            except ValueError as error:
+                raise DataError(f"{where}: it holds a number of thousands of digits.") from error
             if not isinstance(row, dict):
                 raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}.")
             yield where, row

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from icr.checks import require_either, require_number
+from icr.checks import require_counts, require_either
 from icr.data.jsonl import read_jsonl, text_field
 from icr.errors import ConfigError, DataError, near_folder
 from icr.types import Prompt, PromptSet
@@ -41,7 +41,7 @@ class ParallelPrompts:
     def __post_init__(self) -> None:
         require_either("on_missing", self.on_missing, "error", "drop")
         if self.prompts_per_language is not None:
-            require_number("prompts_per_language", self.prompts_per_language, least=1)
+            require_counts(self, "prompts_per_language", otherwise="or null")
 
     def prompts(self, languages: Sequence[str], split: str = "train") -> PromptSet:
         """All languages' prompts, language by language.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from icr.errors import ConfigError
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response, Translation
 
@@ -31,6 +32,17 @@ class RewardPrompt(Protocol):
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:
         """`(prompt_ids, response_ids)` to score, one per response."""
+
+
+def language_name(names: Mapping[str, str], code: str) -> str:
+    """English name of a language.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not isinstance(name := names.get(code), str):
+        raise ConfigError(f"reward_prompt.language_names has no name for {code!r}: add {code}: <its English name>.")
+    return name
 
 
 class Translator(Protocol):
@@ -62,10 +74,14 @@ class CrosslingualPrompt:
             raise ValueError("template must contain {instruction}")
 
     def text(self, prompt: Prompt) -> str:
-        """What the response is scored under."""
+        """What the response is scored under.
+
+        Raises:
+            ConfigError: the language has no name.
+        """
         if prompt.language == "en":
             return prompt.english
-        language = self.language_names[prompt.language]
+        language = language_name(self.language_names, prompt.language)
         return self.template.replace("{language}", language).replace("{instruction}", prompt.english)
 
     def sequences(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> Sequences:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 
 from icr.errors import ConfigError, RunError
@@ -17,6 +18,8 @@ def export(options: argparse.Namespace) -> None:
     """Check, write beside, move into place, push."""
     if options.private and not options.push:
         raise ConfigError("--private is about --push owner/name, which is not given.")
+    if not re.fullmatch(r"[1-9]\d*[KMGT]B", options.shard_size):
+        raise ConfigError(f"--shard-size must be a size such as 5GB or 500MB, got {options.shard_size!r}.")
     run = finished_run(options.run, options.round)
     check_empty(options.to)
     if options.push:

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import socket
 import sys
 import tempfile
 import uuid
@@ -19,18 +20,24 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, start_processes
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from icr.errors import ConfigError, RunError
+from icr.launch.parent import PARENT, follow
 from icr.training.fit import TrainerSettings, Training
 
 TIMEOUT = timedelta(hours=1)
 """Longest that a rank waits for the others, such as while rank 0 writes. A rank that ends is noticed at once."""
 
 SHUTDOWN = 10
-"""Seconds that the other ranks have to end by themselves when one has failed."""
+"""Seconds that ranks have to end by themselves when they are told to."""
+
+PERIOD = 0.1
+"""Seconds between two looks at whether a rank has ended."""
+
+LOOPBACK = "127.0.0.1"
+"""Where the processes of one machine meet: nobody on the network can join them."""
 
 
 def device_of(settings: TrainerSettings) -> str:
@@ -54,9 +61,10 @@ def processes(training: Training) -> int:
     """Processes to start on this machine; 1 where nothing is to be started.
 
     Raises:
-        ConfigError: devices, nodes and strategy do not fit each other, or what there is.
+        ConfigError: devices, nodes, threads and strategy do not fit each other, or what there is.
     """
     settings, found = training.settings, environment()
+    _check_machine(settings)
     if found is None and settings.num_nodes > 1:
         raise ConfigError(
             f"trainer.num_nodes={settings.num_nodes} needs a launcher that starts this command on every node, such as "
@@ -86,6 +94,8 @@ def joined(settings: TrainerSettings) -> Iterator[None]:
         return
     if cuda:
         torch.cuda.set_device(found.local_rank())
+    if by_torchrun(found):
+        follow()
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = found.main_address, str(found.main_port)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     dist.init_process_group(backend, rank=found.global_rank(), world_size=found.world_size(), timeout=TIMEOUT)
@@ -103,7 +113,7 @@ def start(directory: Path, count: int, settings: TrainerSettings) -> None:
         RuntimeError: a rank has met another error; its traceback is the message.
         KeyboardInterrupt: Ctrl-C, when all have ended.
     """
-    os.environ |= {"TORCH_CPP_LOG_LEVEL": "ERROR", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN)}
+    os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     if device_of(settings) == "cuda" and (listed := _listed(settings)):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -112,29 +122,53 @@ def start(directory: Path, count: int, settings: TrainerSettings) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # Each of torch's has a level of its own.
     handled = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
     kept = {number: signal.getsignal(number) for number in handled}
-    with tempfile.TemporaryDirectory() as logs:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=count,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="localhost",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=logs),
-        )
+    with _store(count) as port, tempfile.TemporaryDirectory() as logs:
+        context = None
         try:
-            elastic_launch(config, sys.executable)("-m", "icr.launch.worker", str(directory))
+            context = start_processes(
+                "icr",
+                sys.executable,
+                dict.fromkeys(range(count), ("-m", "icr.launch.worker", str(directory))),
+                {rank: _surroundings(rank, count, port) for rank in range(count)},
+                DefaultLogsSpecs(log_dir=logs),
+            )
+            ended = context.wait(period=PERIOD)
+            if ended and ended.is_failed():
+                raise _cause(ended.failures)
         except SignalException as error:
+            if context:
+                context.close(error.sigval, SHUTDOWN)
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise SystemExit(128 + error.sigval) from None
-        except ChildFailedError as error:
-            raise _cause(error.failures) from None
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _store(count: int) -> Iterator[int]:
+    """The port at which the ranks find each other. A socket of torch's own would listen to all of its networks."""
+    listening = socket.create_server((LOOPBACK, 0))
+    port = listening.getsockname()[1]
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        LOOPBACK, port, count, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
+    )
+    yield port
+    del store  # It serves for as long as it is there.
+
+
+def _surroundings(rank: int, count: int, port: int) -> dict[str, str]:
+    """Environment of a rank: what torchrun gives, and that ranks talk to each other within this machine alone."""
+    interface = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
+    values = {
+        **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "GROUP_RANK": 0},
+        **{"MASTER_ADDR": LOOPBACK, "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True},
+        **{"TORCHELASTIC_RUN_ID": uuid.uuid4().hex, "TORCHELASTIC_RESTART_COUNT": 0},
+        **{"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": f"={interface}"},
+        PARENT: os.getpid(),
+    }
+    return {name: str(value) for name, value in values.items()}
 
 
 def _cause(failures: dict[int, ProcessFailure]) -> Exception:
@@ -164,6 +198,21 @@ def _order(failure: ProcessFailure) -> float:
     if file.is_file():
         return file.stat().st_mtime
     return math.inf if failure.exitcode == -signal.SIGTERM else 0.0
+
+
+def _check_machine(settings: TrainerSettings) -> None:
+    there = {"gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+    there |= {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(settings.accelerator, True):
+        raise ConfigError(
+            f"trainer.accelerator={settings.accelerator}: torch {torch.__version__} finds none on this machine. Give "
+            f"trainer.accelerator=auto to train on what there is, or see that driver and torch fit the device."
+        )
+    cores = os.cpu_count() or 1
+    if settings.threads and settings.threads > cores:
+        raise ConfigError(
+            f"trainer.threads={settings.threads}, but this machine has {cores} cores; null leaves it to torch."
+        )
 
 
 def _devices(settings: TrainerSettings, started: int | None) -> int:

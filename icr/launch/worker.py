@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -24,10 +23,7 @@ def work(directory: Path) -> None:
     layout = Layout(directory)
     settings = _settings(layout)
     controls = {name: _settings(layout.control(name)) for name in settings.controls}
-    with (
-        launch.joined(settings.trainer),
-        rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext(),
-    ):
+    with launch.joined(settings.trainer), rundir.held_by_rank(directory, distributed.rank()):
         run_with_controls(directory, prepared(directory, settings, controls))
 
 

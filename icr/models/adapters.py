@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from icr.checks import require_either, require_number
+from icr.checks import require_counts, require_either, require_number
 from icr.errors import ConfigError, ModelError, one_line
-from icr.models.folder import ADAPTER_WEIGHTS
+from icr.models.folder import ADAPTER_WEIGHTS, reading
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftConfig
@@ -91,7 +91,7 @@ class Lora:
     merge: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        require_number("r", self.r, least=1)
+        require_counts(self, "r")
         require_number("alpha", self.alpha, above=0)
         names = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
         if not isinstance(names, Sequence) or not names or not all(isinstance(n, str) and n for n in names):
@@ -130,11 +130,9 @@ def load_adapter(model: PreTrainedModel, path: str, name: str = TRAINED) -> None
     from peft import PeftConfig
     from peft.functional import set_peft_model_state_dict
 
-    try:
+    with reading(f"The adapter {path}"):
         config = PeftConfig.from_pretrained(path)
         weights = load_file(str(cached_file(path, ADAPTER_WEIGHTS)))
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise ModelError(f"The adapter {path} cannot be loaded: {one_line(error)}") from error
     config.inference_mode = False
     base = config.base_model_name_or_path
     _inject(model, config, name, base, f"The adapter {path}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from icr.errors import ModelError, one_line
+from icr.errors import ModelError
 from icr.logps.family import stated
-from icr.models.folder import CONFIG, base_of
+from icr.models.folder import CONFIG, base_of, reading
 
 
 def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -19,10 +18,8 @@ def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfi
     """
     while base := base_of(path):
         path = base
-    try:
+    with reading(f"The {CONFIG} of {path}"):
         config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, StrictDataclassError) as error:
-        raise ModelError(f"The model {path} cannot be loaded, for its {CONFIG}: {one_line(error)}") from error
     return config
 
 
@@ -30,7 +27,11 @@ def context_length(path: str, trust_remote_code: bool = False) -> int | None:
     """Most positions that the model at `path` takes, from its configuration; None where it states none.
 
     Raises:
-        ModelError: as `configuration`.
+        ModelError: as `configuration`; or it states no number.
     """
-    positions: int | None = stated(configuration(path, trust_remote_code).get_text_config(), "max_position_embeddings")
+    found = configuration(path, trust_remote_code)
+    with reading(f"The {CONFIG} of {path}"):
+        positions: int | None = stated(found.get_text_config(), "max_position_embeddings")
+    if positions is not None and (not isinstance(positions, int) or positions < 1):
+        raise ModelError(f"The configuration of {path} says max_position_embeddings={positions!r}; set it right there.")
     return positions

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from icr.errors import ModelError
+from icr.errors import ICRError, ModelError, one_line
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Within it, a library reads files of a model: of what is wrong with them it raises whatever comes up.
+
+    Raises:
+        ModelError: it has raised anything; `what` cannot be loaded.
+    """
+    try:
+        yield
+    except ICRError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
+    except Exception as error:
+        raise ModelError(f"{what} cannot be loaded: {type(error).__name__}, {one_line(error)}") from error
 
 
 def base_of(path: str) -> str | None:
@@ -24,7 +43,7 @@ def base_of(path: str) -> str | None:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         base = settings.get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"The adapter {path} cannot be loaded: its {ADAPTER_CONFIG} is not valid JSON.") from error
     if not base:
         raise ModelError(f"The adapter {path} names no model: set base_model_name_or_path in its {ADAPTER_CONFIG}.")

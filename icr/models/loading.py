@@ -18,7 +18,7 @@ from icr.errors import ModelError, near_folder
 from icr.models import adapters
 from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
-from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of, reading
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
 from icr.models.tokenizer import check_tokenizer, load_tokenizer
@@ -196,7 +196,7 @@ class Loader:
         """A randomly initialised model of the configuration at `path`, for training from scratch."""
         renderer = self.renderer(path)
         config = configuration(path, self.trust_remote_code)
-        with torch.random.fork_rng():
+        with reading(f"The model {path}"), torch.random.fork_rng():
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(
                 config, dtype=torch_dtype(self.dtype), attn_implementation=self.attn_implementation or None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from icr.errors import ModelError, one_line
+from icr.errors import ModelError
+from icr.models.folder import reading
 from icr.models.rendering import Renderer
 
 
@@ -14,10 +15,8 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedToke
     Raises:
         ModelError: it cannot be read.
     """
-    try:
+    with reading(f"The tokenizer of {path}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except Exception as error:  # `tokenizers` raises no class of its own for files that it cannot make sense of.
-        raise ModelError(f"The tokenizer of {path} cannot be loaded: {one_line(error)}") from error
     return tokenizer
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, cast
 
-from safetensors import SafetensorError
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from icr.errors import ModelError, one_line
+from icr.errors import ModelError
+from icr.models.folder import reading
 
 
 def load_whole(path: str, **options: object) -> PreTrainedModel:
@@ -24,16 +28,34 @@ def load_whole(path: str, **options: object) -> PreTrainedModel:
             are layers that the configuration has not.
     """
     asked: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    try:
+    with reading(f"The model {path}"):
         loaded = AutoModelForCausalLM.from_pretrained(path, **asked, **options)
-    except (OSError, ValueError, TypeError, LookupError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"The model {path} cannot be loaded: {one_line(error)}") from error
     model, info = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)  # As `output_loading_info` has it.
     surplus = [name for name in info["unexpected_keys"] if re.search(r"\blayers?\.\d+\.", name)]
     _refuse(path, "has not the weights", info["missing_keys"])
     _refuse(path, "has in another shape the weights", [name for name, *_ in info["mismatched_keys"]])
     _refuse(path, "has more layers than its config.json, such as the weights", surplus)
     return model
+
+
+def check_files(path: str) -> None:
+    """See that the weights in a folder are there and whole, by the heads of their files alone.
+
+    Raises:
+        ModelError: there are none in safetensors, or a file is cut short or damaged.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    with reading(f"The model {path}"):
+        files = {folder / SAFE_WEIGHTS_NAME}
+        if (index := folder / SAFE_WEIGHTS_INDEX_NAME).is_file():
+            files = {folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    for file in sorted(files):
+        if not file.is_file():
+            raise ModelError(f"The model {path} has no {file.name}. Copy it again, or save it as safetensors.")
+        with reading(f"The model {path}: {file.name}"), safe_open(file, "pt"):
+            pass
 
 
 def _refuse(path: str, what: str, names: Collection[str]) -> None:

@@ -26,12 +26,18 @@ class PocketJudge:
 
     Attributes:
         malformed: taken off where the text is not a well-formed answer.
+
+    Raises:
+        ValueError: `malformed` is not between 0 and 1.
     """
 
     malformed: float = 0.1
 
     scores: ClassVar[bool] = True
     compares: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_number("malformed", self.malformed, least=0, most=1)
 
     def score(self, answers: Sequence[Answer]) -> list[Score]:
         """Quality of each answer."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
+from icr.checks import require_integer, require_number
 from icr.pocket.lexicon import Language, language
 from icr.pocket.specs import NAMES, dice
 from icr.types import Translation
@@ -24,12 +25,19 @@ class LexiconTranslator:
     Attributes:
         noise: probability of a translated phrase to become another English phrase of the world.
         seed: of the noise, which depends on this and on the response alone.
+
+    Raises:
+        ValueError: `noise` is not a probability, or `seed` no integer.
     """
 
     samples: ClassVar[bool] = False
 
     noise: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_number("noise", self.noise, least=0, most=1)
+        require_integer("seed", self.seed)
 
     def __call__(
         self, responses: Sequence[Response], prompts: Mapping[tuple[str, str], Prompt], policy: object = None

@@ -13,13 +13,14 @@ from pathlib import Path
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from icr import config, distributed, rundir
 from icr.config.command import as_overrides
-from icr.errors import ConfigError
+from icr.errors import ConfigError, one_line
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
@@ -37,27 +38,32 @@ def job(cfg: DictConfig) -> float | None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     try:
         settings = config.build(cfg)
-        composed = {name: _control(overrides) for name, overrides in settings.controls.items()}
+        composed = {name: _control(name, overrides) for name, overrides in settings.controls.items()}
         controls = {name: config.build(control) for name, control in composed.items()}
         processes = launch.processes(settings.training)
         _check_launcher()
     except ConfigError:
         with contextlib.suppress(OSError):
-            directory.rmdir()  # Hydra's, and still empty: nothing has been run.
+            if not directory.samefile(Path.cwd()):
+                directory.rmdir()  # Hydra's, and still empty: nothing has been run.
         if (started := launch.environment()) and started.global_rank():
             raise SystemExit(Exit.MISTAKE) from None  # All processes refuse it, and the first one says so.
         raise
     with launch.joined(settings.trainer):
-        with rundir.held(directory) if distributed.rank() == 0 else contextlib.nullcontext():
+        first = distributed.rank() == 0
+        with rundir.held(directory) if first else contextlib.nullcontext():
             pipelines = prepared(directory, settings, controls)
             for pipeline, chosen in zip(pipelines.values(), [cfg, *composed.values()], strict=True):
                 _record(pipeline.directory, chosen)
             if processes == 1:
                 run_with_controls(directory, pipelines)
-        if processes > 1:
-            launch.start(directory, processes, settings.trainer)
-        if distributed.rank():
-            return None
+            else:
+                launch.start(directory, processes, settings.trainer)
+        return _reported(directory, settings) if first else None
+
+
+def _reported(directory: Path, settings: config.Settings) -> float | None:
+    """Write the page, print the tables; returns the last model's mean win rate, where there is one."""
     run = open_run(directory)
     page = write_report(directory)
     print_tables(run.summary, Console())
@@ -145,9 +151,13 @@ def _check_launcher() -> None:
         raise ConfigError("Under torchrun or srun, give run.dir=<folder that all nodes share>, so that it is one run.")
 
 
-def _control(overrides: Sequence[str]) -> DictConfig:
+def _control(name: str, overrides: Sequence[str]) -> DictConfig:
     """A run with these overrides that evaluates its own models alone: the main run has measured all else."""
-    control = hydra.compose("config", [*HydraConfig.get().overrides.task, "controls=none", *as_overrides(overrides)])
+    given = [*HydraConfig.get().overrides.task, "controls=none", *as_overrides(overrides)]
+    try:
+        control = hydra.compose("config", given)
+    except HydraException as error:
+        raise ConfigError(f"controls.{name}: {one_line(error)}") from error
     with open_dict(control):
         control.stage.baselines = {}
         if "reward_prompts" in control.evaluation:

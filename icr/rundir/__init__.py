@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from icr.lazy import lazily
 from icr.rundir.layout import Layout
-from icr.rundir.lock import held
+from icr.rundir.lock import held, held_by_rank
 from icr.rundir.reader import Run, open_run
 from icr.rundir.results import ModelResult, RoundCounts, Summary
 from icr.rundir.summary import count_rounds, summarise
@@ -28,6 +28,7 @@ __all__ = [
     "count_rounds",
     "difference",
     "held",
+    "held_by_rank",
     "open_run",
     "summarise",
 ]

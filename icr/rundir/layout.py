@@ -6,6 +6,7 @@ document `<stage>.json`, a folder `<stage>/`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -179,6 +180,22 @@ class Layout:
         """Numbers of the rounds that have a folder, ascending; none where there is no directory."""
         matches = (re.fullmatch(r"round_(\d+)", path.name) for path in self.path.glob("round_*"))
         return sorted(int(match[1]) for match in matches if match)
+
+
+def check_apart(directory: Path) -> None:
+    """Refuse a run directory inside of another run's, in which every name has its meaning.
+
+    Raises:
+        RunError: it is.
+    """
+    for parent in directory.resolve().parents:
+        manifest = parent / "manifest.json"
+        try:
+            ours = manifest.is_file() and "stages" in json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError):
+            continue  # Of somebody else: many programs have a file of this name.
+        if ours:
+            raise RunError(f"run.dir={directory} lies in the run {parent}: give a folder of its own, beside that run.")
 
 
 def check_format(path: Path, manifest: Mapping[str, object]) -> None:

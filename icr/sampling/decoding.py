@@ -95,7 +95,7 @@ class Decoding:
         require_number("temperature", self.temperature, least=0)
         require_number("top_p", self.top_p, above=0, most=1)
         if self.top_k is not None:
-            require_number("top_k", self.top_k, least=1, otherwise="or null")
+            require_counts(self, "top_k", otherwise="or null")
 
     def require(self) -> None:
         """Do nothing: any machine will do."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from icr.data.reward_prompts import language_name
 from icr.models.loading import LoadedModel
 from icr.sampling.transformers_sampler import TransformersSampler
 from icr.types import Prompt, Response, Translation
@@ -40,5 +41,5 @@ class PolicyTranslator:
         return [Translation(answer.text, answer.response_ids) for answer in answers]
 
     def _request(self, response: Response) -> str:
-        language = self.language_names[response.language]
+        language = language_name(self.language_names, response.language)
         return self.template.replace("{language}", language).replace("{text}", response.text)

@@ -63,6 +63,11 @@ class TrainerSettings:
             require_counts(self, "threads", otherwise="or null")
         require_number("gradient_clip", self.gradient_clip, least=0, otherwise="(0 is off)")
 
+    @property
+    def alone(self) -> int | str:
+        """Devices of a run of one process, as Lightning takes them: on a CPU it knows no -1."""
+        return "auto" if str(self.devices) == "-1" else self.devices
+
 
 @dataclass(frozen=True)
 class Training:
@@ -144,7 +149,7 @@ class Training:
         settings = self.settings
         return Trainer(
             accelerator=settings.accelerator,
-            devices=distributed.size() // settings.num_nodes if distributed.size() > 1 else settings.devices,
+            devices=distributed.size() // settings.num_nodes if distributed.size() > 1 else settings.alone,
             num_nodes=settings.num_nodes,
             strategy=self.strategy.lightning(),
             use_distributed_sampler=False,

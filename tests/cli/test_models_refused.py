@@ -36,9 +36,10 @@ def of_other_kinds(folder: Path) -> None:
 
 FAULTS = {
     bad_template: "The chat template of {} cannot render a conversation: TemplateError: Only French. ",
-    unknown_family: "{} cannot be loaded, for its config.json: The checkpoint you are trying to load has model type "
+    unknown_family: "The config.json of {} cannot be loaded: The checkpoint you are trying to load has model type "
     "`llama9`",
-    of_other_kinds: "{} cannot be loaded, for its config.json: Validation error for field 'num_attention_heads'",
+    of_other_kinds: "The config.json of {} cannot be loaded: StrictDataclassFieldValidationError, Validation error for "
+    "field 'num_attention_heads'",
 }
 
 

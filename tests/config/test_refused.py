@@ -13,7 +13,7 @@ from icr.errors import ConfigError
 NO_MODELS = ["model.path=/nonexistent/policy", "model.reference=/nonexistent/sft"]
 
 REFUSED = {
-    "iterations=0": "iterations must be at least 1, got 0",
+    "iterations=0": "iterations must be at least 1 and at most 1000, got 0",
     "iterations=two": "iterations must be a whole number, got 'two'",
     "iterations=1.5": "iterations must be a whole number, got 1.5",
     "iterations=null": "iterations must be a whole number, got None",
@@ -84,7 +84,7 @@ REFUSED = {
     "+foo=1": "foo is not a setting.",
     "+scoring.tokens=3": "scoring.tokens is not a setting. Did you mean scoring.tokens_per_batch?",
     "+stage.splitt=x": "stage.splitt is not a setting of ICR. Did you mean stage.split?",
-    "adapter=lora adapter.r=0": "adapter.r must be at least 1, got 0",
+    "adapter=lora adapter.r=0": "adapter.r must be a whole number of at least 1, got 0",
     "adapter=lora adapter.r=x": "adapter.r must be a whole number, got 'x'",
     "adapter=lora adapter.alpha=0": "adapter.alpha must be above 0, got 0",
     "adapter=lora adapter.target_modules=[]": "adapter.target_modules must be all-linear or a list, as in",

@@ -2,9 +2,10 @@
 
 Reads one JSON request a line: `arguments`, the `log` file for its output, and optionally `kill`: a `function` by its
 dotted path, the number of its `call`, `when` (`before` or `after` it), and the `signal` (9 without one) that it sends
-itself. With `ranks` above 1 it starts the command that often, in the environment that torchrun gives, and stops all
-when one fails; `kill` then says which `rank`. Answers each with `{"status": …}`, negative for a signal, of the first
-that ended badly. The product has no hook for any of this.
+itself; or a number of `seconds` after which it is killed from outside, wherever it is then. With `ranks` above 1 it
+starts the command that often, in the environment that torchrun gives, and stops all when one fails; `kill` then says
+which `rank`. Answers each with `{"status": …}`, negative for a signal, of the first that ended badly. The product has
+no hook for any of this.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 
 import bitsandbytes  # noqa: F401 (shared by the runs that want it)
@@ -32,15 +34,28 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         ranks, port = request["ranks"], _free_port()
-        running = set()
+        running: dict[int, int] = {}
         for rank in range(ranks):
             pid = os.fork()
             if pid == 0:
                 if ranks > 1:
                     os.environ.update(_torchrun(rank, ranks, port))
                 _child(request, rank)
-            running.add(pid)
-        print(json.dumps({"status": _wait(running)}), flush=True)
+            running[rank] = pid
+        kill = request.get("kill") or {}
+        if "seconds" in kill:
+            _kill(running[kill.get("rank", 0)], kill["seconds"])
+        print(json.dumps({"status": _wait(set(running.values()))}), flush=True)
+
+
+def _kill(pid: int, seconds: float) -> None:
+    """Kill a child after so long, if it has not ended by then. It is not waited for: its number stays its own."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _wait(running: set[int]) -> int:
@@ -77,7 +92,7 @@ def _child(request: dict, rank: int) -> None:
     status = 1
     try:
         kill = request.get("kill") or {}
-        if kill and kill.pop("rank", rank) == rank:
+        if "function" in kill and kill.pop("rank", rank) == rank:
             arm(**kill)
         status = main(request["arguments"])
     except SystemExit as error:

@@ -114,8 +114,7 @@ class Client:
             if self.closed:
                 return
             self.closed = True
-        self.abandon()
-        asyncio.run_coroutine_threadsafe(self.http.aclose(), self.loop).result()
+        asyncio.run_coroutine_threadsafe(self._close(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
@@ -128,6 +127,11 @@ class Client:
                 if len(content) > LARGEST:
                     raise Unavailable(f"an answer of more than {LARGEST / 2**20:g} MiB")
         return Reply(reply.status_code, bytes(content), self.key)
+
+    async def _close(self) -> None:
+        await self._abandon()
+        await self.http.aclose()
+        await asyncio.sleep(0)  # Transports end in the loop's next turn.
 
     async def _abandon(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

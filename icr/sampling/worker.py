@@ -121,9 +121,13 @@ class Worker:
 
     def _listen(self, lines: Lines) -> None:
         line = "\n"
-        while line.endswith("\n"):
-            line = self.output.readline(LONGEST)
-            lines.put((self, line))
+        with self.output:
+            while line.endswith("\n"):
+                try:
+                    line = self.output.readline(LONGEST)
+                except (OSError, MemoryError):
+                    line = ""  # Whatever it is, the run hears of an end.
+                lines.put((self, line))
 
     def _speak(self) -> None:
         with contextlib.suppress(OSError), self.input:

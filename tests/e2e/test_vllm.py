@@ -13,6 +13,7 @@ from icr.config.languages import language_names
 from icr.logps import score
 from icr.models.loading import Loader
 from icr.pocket.prompts import PocketPrompts
+from icr.sampling.probe import PROMPTS
 from icr.sampling.transformers_sampler import TransformersSampler
 from tests.e2e import tiny
 from tests.e2e.conftest import ROOT, Finished, Program, environment
@@ -149,7 +150,7 @@ STOP = {"function": "icr.sampling.engine_sampler.EngineSampler.sample", "when": 
 
 def test_a_run_killed_with_its_process(program: Program, rounds_alone, by_process, served, tmp_path):
     """Killed by hand while vLLM samples in the second round; the same command ends with the same responses."""
-    first_round, started, half = 1 + 4 + 40, 1 + 4, 20  # Messages: ready, probes, answers.
+    first_round, started, half = 1 + PROMPTS + 40, 1 + PROMPTS, 20  # Messages: ready, probes, answers.
     call = first_round + started + half
     kill = {"function": "icr.sampling.worker_pool.WorkerPool._next", "call": call, "when": "after"}
     arguments = [*rounds_alone, *by_process]

@@ -52,8 +52,9 @@ def usable_prompts(
         )
     if left_out := count - len(kept.prompts):
         held = count - len(plain.prompts)
-        log.info("%d of %d %s are left out: %d contain turn tokens, %d are too long", left_out, count, what, held,
-                 left_out - held)  # fmt: skip
+        log.info(
+            "%d of %d %s left out: %d %s, %d %s", left_out, count, what, held, TURN_TOKENS, left_out - held, TOO_LONG
+        )
     return kept
 
 

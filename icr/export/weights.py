@@ -19,6 +19,7 @@ from icr.models.rendering import Renderer
 from icr.models.tokenizer import load_tokenizer
 from icr.models.whole import load_whole
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
 """Entries of a tokenizer's configuration that are about where it was loaded from."""
 
@@ -42,18 +43,19 @@ def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = 
     wanted = _dtype(dtype)
     check_empty(target)
     remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
-    if merge or not run.base:
-        configuration(str(run.model), remote_code)
-    tokenizer = _tokenizer(run.model, remote_code)
     if run.base and not merge:
         if dtype:
             raise ConfigError(f"--dtype {dtype}: an adapter is exported as it is; --merge makes a whole model of it.")
+        if (run.model / TOKENIZER_CONFIG).is_file():
+            _tokenizer(run.model, remote_code)
         shutil.copytree(run.model, target, ignore=shutil.ignore_patterns("README.md"), dirs_exist_ok=True)
     else:
+        configuration(str(run.model), remote_code)
+        tokenizer = _tokenizer(run.model, remote_code)
         model = _whole(str(run.model), wanted, remote_code)
         model.save_pretrained(target, max_shard_size=shard_size)
         tokenizer.save_pretrained(target)
-    _forget_this_machine(target / "tokenizer_config.json")
+    _forget_this_machine(target / TOKENIZER_CONFIG)
 
 
 def _tokenizer(folder: Path, remote_code: bool) -> PreTrainedTokenizerBase:

@@ -28,7 +28,7 @@ class Renderer:
         tokenizer: with a chat template.
         end_of_turn: the token that ends an assistant turn; empty takes the first special token that the chat template
             puts after the content of an answer, or the tokenizer's end of sequence where it puts none.
-        template: where the chat template is from, as the subject of an error's sentence.
+        source: of the chat template, as the subject of an error's sentence.
         end_of_turn_id: id of `end_of_turn`.
         stop_ids: ids at which sampling stops: the end of turn and the tokenizer's end of sequence.
 
@@ -39,14 +39,13 @@ class Renderer:
 
     tokenizer: PreTrainedTokenizerBase
     end_of_turn: str = ""
-    template: str = "The chat template"
+    source: str = "The chat template"
     end_of_turn_id: int = field(init=False)
     stop_ids: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.prompt_ids(
-            QUESTION["content"]
-        )  # A template that cannot render is refused here, before weights are loaded.
+        # A template that cannot render is refused here, before weights are loaded.
+        self.prompt_ids(QUESTION["content"])
         if self.end_of_turn:
             id = self.tokenizer.convert_tokens_to_ids(self.end_of_turn)
             if not isinstance(id, int) or id == self.tokenizer.unk_token_id:
@@ -94,7 +93,7 @@ class Renderer:
             lambda: self.tokenizer.apply_chat_template(
                 messages, tokenize=True, return_dict=False, add_generation_prompt=add_generation_prompt
             ),
-            self.template,
+            self.source,
         )
         return cast("list[int]", ids)
 
@@ -114,4 +113,4 @@ class Renderer:
 
     def _text(self, messages: list[dict[str, str]]) -> str:
         render = lambda: self.tokenizer.apply_chat_template(messages, tokenize=False)  # noqa: E731
-        return str(template.guarded(render, self.template))
+        return str(template.guarded(render, self.source))

@@ -1,6 +1,6 @@
 """Rewards of responses and the pairs made of them: pure functions, no model."""
 
-from icr.rewards.candidates import apply_gate, group_by_prompt
+from icr.rewards.candidates import PairRules, apply_gate, group_by_prompt
 from icr.rewards.implicit import implicit_reward
 from icr.rewards.length_control import LengthControl, LengthControlResult, LengthPenalty, NoLengthControl
 from icr.rewards.pairing import (
@@ -24,6 +24,7 @@ __all__ = [
     "LengthControlResult",
     "LengthPenalty",
     "NoLengthControl",
+    "PairRules",
     "Pairing",
     "RandomPair",
     "apply_gate",

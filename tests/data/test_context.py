@@ -88,7 +88,7 @@ def test_what_is_left_out_is_logged_and_nothing_left_is_an_error(renderer, caplo
     with caplog.at_level("INFO"):
         made = usable_prompts(PromptSet([long, held, plain]), renderer, [OWN], 60, 8, "evaluation prompts")
     assert made == PromptSet([plain], {"sw": {TURN_TOKENS: 1, TOO_LONG: 1}})
-    assert "2 of 3 evaluation prompts are left out: 1 contain turn tokens, 1 are too long" in caplog.text
+    assert "2 of 3 evaluation prompts left out: 1 contains turn tokens, 1 longer than the context" in caplog.text
     with pytest.raises(RunError, match="All of the 1 prompts hold tokens of a chat template"):
         usable_prompts(PromptSet([held]), renderer, [OWN], 60, 8)
     with pytest.raises(RunError, match=r"None of the 1 prompts fits: the model's context is 60 tokens"):

@@ -10,7 +10,9 @@ from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from icr.data import CrossLingualPairDataModule
 from icr.errors import RunError
+from icr.losses import Objective
 from icr.models import LoadedModel, Loader, Renderer
 from icr.modules import PreferenceModule
 from icr.rewards import LengthPenalty, Pairing
@@ -71,7 +73,15 @@ class PairCallback(Callback, ABC):
             RunError: there is no pair to train on.
         """
         module = cast(PreferenceModule, pl_module)
-        start, objective = self.start, module.objective
+        self.prepare(module.data, module.objective)
+
+    def prepare(self, data: CrossLingualPairDataModule, objective: Objective) -> None:
+        """The same for a training that need not begin.
+
+        Raises:
+            RunError: there is no pair to train on.
+        """
+        start = self.start
         made = regenerate.reference(
             start.store,
             start.round,
@@ -82,7 +92,7 @@ class PairCallback(Callback, ABC):
             loader=start.loader,
             tokens_per_batch=start.tokens_per_batch,
         )
-        module.data.set_pairs(made, objective, start.seed)
+        data.set_pairs(made, objective, start.seed)
 
     @abstractmethod
     def make_pairs(self) -> Sequence[PreferencePair]:

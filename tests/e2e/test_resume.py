@@ -173,7 +173,7 @@ def test_killed_anywhere(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("save", range(2, 14))
+@pytest.mark.parametrize("save", range(2, 15))
 def test_killed_between_an_output_and_the_manifest(program: Program, pocket_pair, undisturbed, tmp_path, save: int):
     """The output is in place, but nothing says so: that one stage is made again, with the same result."""
     kill_and_go_on(program, tmp_path / "run", settings(pocket_pair), (RECORDING, save, "before"), undisturbed)

@@ -74,6 +74,7 @@ class Pipeline:
         Args:
             loggers: given the number of a round, the Lightning loggers of its training.
         """
+        self.store.verify()
         settings, evaluation = self.settings, self.settings.evaluation
         results = []
         if evaluation:

@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--shard-size", default="5GB", metavar="SIZE", help="largest file (default: 5GB)")
     made.add_argument(
+        "--trust-remote-code", action="store_true", help="let code run that the model brings; never by default"
+    )
+    made.add_argument(
         "--dataset", action="append", default=[], metavar="NAME", help="hub name of the data, for the card"
     )
     made.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to this repository of the hub as well")

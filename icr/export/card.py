@@ -96,7 +96,7 @@ def _settings(run: FinishedRun) -> Iterator[tuple[str, str]]:
             f"{_model(pair.get(k, ''))} ({pair.get(f'{k}_round', '')})" for k in ("policy", "reference")
         )
         yield "reward pair", f"policy {policy}, reference {reference}"
-    yield "rounds", f"{run.round + 1} of {config.get('iterations', '?')}, seed {config.get('seed', '?')}"
+    yield "rounds", _plain(f"{run.round + 1} of {config.get('iterations', '?')}, seed {config.get('seed', '?')}")
     for group, keys in SETTINGS.items():
         node = config.get(group) or {}
         values = [f"{key} {_code(node[key])}" for key in keys if node.get(key) is not None]

@@ -36,24 +36,25 @@ class FinishedRun:
     @property
     def name(self) -> str:
         """The model's name in the run's tables, such as `M1`."""
-        return str(self.config.get("stage", {}).get("result", "M{round}")).format(round=self.round)
+        template = str(self.config.get("stage", {}).get("result", "M{round}"))
+        return template.replace("{round}", str(self.round))
 
 
 def finished_run(directory: Path, round: int | None = None) -> FinishedRun:
     """The model of a round, the last complete one by default.
 
     Raises:
-        RunError: `directory` holds no run, or the round has no complete model.
+        RunError: `directory` holds no run, or one that is damaged; or the round has no complete model.
     """
     run = open_run(directory)
     if not run.trained:
-        raise RunError(f"{directory} has no round with a complete model yet; the same icr.run command goes on with it.")
+        raise RunError(f"{directory} has no round with a complete model yet; the same icr run command goes on with it.")
     if round is None:
         round = run.trained[-1]
     if round not in run.trained:
         known = ", ".join(map(str, run.trained))
         raise RunError(f"--round: {directory} has no complete model of round {round}; complete rounds: {known}.")
-    return FinishedRun(round, run.round(round).model, run.summary, run.settings())
+    return FinishedRun(round, run.model(round), run.summary, run.settings())
 
 
 def is_local(model: str) -> bool:

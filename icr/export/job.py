@@ -29,7 +29,14 @@ def export(options: argparse.Namespace) -> None:
     temporary = options.to.with_name(f".{options.to.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        export_weights(run, temporary, merge=options.merge, dtype=options.dtype, shard_size=options.shard_size)
+        export_weights(
+            run,
+            temporary,
+            merge=options.merge,
+            dtype=options.dtype,
+            shard_size=options.shard_size,
+            trust_remote_code=options.trust_remote_code,
+        )
         card = model_card(run, options.push or options.to.name, merged=merged, datasets=options.dataset)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         os.replace(temporary, options.to)

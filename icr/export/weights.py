@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from icr.errors import ConfigError, RunError
+from icr.errors import ConfigError, ModelError, RunError, one_line
 from icr.export.folder import FinishedRun
 from icr.models.adapters import merged
 from icr.models.configuration import configuration
@@ -24,7 +26,15 @@ MACHINES_OWN = ("is_local", "local_files_only", "name_or_path")
 """Entries of a tokenizer's configuration that are about where it was loaded from."""
 
 
-def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = "", shard_size: str = "5GB") -> None:
+def export_weights(
+    run: FinishedRun,
+    target: Path,
+    *,
+    merge: bool,
+    dtype: str = "",
+    shard_size: str = "5GB",
+    trust_remote_code: bool = False,
+) -> None:
     """Write the round's model and tokenizer to `target`, in safetensors.
 
     An adapter is copied as it is, or with `merge` put into its base model: in float32, so that no small step is lost,
@@ -33,26 +43,29 @@ def export_weights(run: FinishedRun, target: Path, *, merge: bool, dtype: str = 
     Args:
         dtype: of the weights, such as `bfloat16`; empty keeps that of the round's (or the base's) weights.
         shard_size: largest file, such as `5GB`.
+        trust_remote_code: whether code that the model brings may run. Nothing in a run directory can say so: it may be
+            somebody else's.
 
     Raises:
-        ConfigError: `dtype` is no dtype, or is asked for with an adapter that is not merged.
+        ConfigError: `dtype` is no dtype, or is asked for with an adapter that is not merged; or the model brings code,
+            which is not trusted.
         RunError: `target` is a folder with something in it.
         ModelError: the model, or an adapter's base, cannot be loaded, or they do not fit; or its chat template cannot
             render a conversation.
     """
     wanted = _dtype(dtype)
     check_empty(target)
-    remote_code = bool(run.config.get("model", {}).get("loader", {}).get("trust_remote_code", False))
     if run.base and not merge:
         if dtype:
             raise ConfigError(f"--dtype {dtype}: an adapter is exported as it is; --merge makes a whole model of it.")
         if (run.model / TOKENIZER_CONFIG).is_file():
-            _tokenizer(run.model, remote_code)
+            _tokenizer(run.model, trust_remote_code)
         shutil.copytree(run.model, target, ignore=shutil.ignore_patterns("README.md"), dirs_exist_ok=True)
     else:
-        configuration(str(run.model), remote_code)
-        tokenizer = _tokenizer(run.model, remote_code)
-        model = _whole(str(run.model), wanted, remote_code)
+        with _asking_for_trust():
+            configuration(str(run.model), trust_remote_code)
+            tokenizer = _tokenizer(run.model, trust_remote_code)
+            model = _whole(str(run.model), wanted, trust_remote_code)
         model.save_pretrained(target, max_shard_size=shard_size)
         tokenizer.save_pretrained(target)
     _forget_this_machine(target / TOKENIZER_CONFIG)
@@ -94,7 +107,22 @@ def _whole(path: str, dtype: torch.dtype | None, remote_code: bool) -> PreTraine
         # The decorator of transformers' `to` hides `self` from a type checker.
         converted: PreTrainedModel = model.to(dtype or _stored_dtype(base, remote_code))  # type: ignore[arg-type]
         return converted
-    return load_whole(path, dtype=dtype or "auto", trust_remote_code=remote_code)
+    # Nothing is computed with it, and the kernels that a configuration may name are code, too.
+    return load_whole(path, dtype=dtype or "auto", trust_remote_code=remote_code, attn_implementation="eager")
+
+
+@contextmanager
+def _asking_for_trust() -> Iterator[None]:
+    """Say how a model's own code is allowed here, where transformers says how it is there."""
+    try:
+        yield
+    except (ModelError, OSError, ValueError) as error:
+        if "trust_remote_code" not in f"{error} {error.__cause__}":
+            raise
+        raise ConfigError(
+            f"--trust-remote-code is not given, and the model brings code of its own. Give it if you trust whoever "
+            f"made the run and the model: {one_line(error.__cause__ or error)}"
+        ) from error
 
 
 def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:

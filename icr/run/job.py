@@ -54,7 +54,7 @@ def job(cfg: DictConfig) -> float | None:
         with rundir.held(directory) if first else contextlib.nullcontext():
             pipelines = prepared(directory, settings, controls)
             for pipeline, chosen in zip(pipelines.values(), [cfg, *composed.values()], strict=True):
-                _record(pipeline.directory, chosen)
+                _record(pipeline, chosen)
             if processes == 1:
                 run_with_controls(directory, pipelines)
             else:
@@ -101,7 +101,8 @@ def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> Non
         own = CsvTracking(pipeline.directory) if distributed.rank() == 0 else NoTracking()
         summary = summary.with_control(name, execute(pipeline, own))
     if distributed.rank() == 0:
-        atomic.replace(Layout(directory).summary, lambda path: atomic.write_json(path, summary.as_json()))
+        store = pipelines[""].store
+        store.keep(store.layout.summary, lambda path: atomic.write_json(path, summary.as_json()))
         tracking.finish(summary)
 
 
@@ -117,7 +118,7 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
     accuracy = pipeline.reward_accuracy()
     layout = Layout(store.path)
     if distributed.rank() == 0:
-        write_metrics(layout.path)
+        write_metrics(layout.path, store.keep)
     summary = summarise(
         stage=settings.stage.name,
         seed=settings.seed,
@@ -134,10 +135,10 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
     return summary
 
 
-def _record(directory: Path, cfg: DictConfig) -> None:
+def _record(pipeline: Pipeline, cfg: DictConfig) -> None:
     """Keep the configuration in the run directory."""
-    if distributed.rank() == 0:
-        Layout(directory).config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    pipeline.store.keep(pipeline.store.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _check_launcher() -> None:

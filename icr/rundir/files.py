@@ -11,7 +11,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from icr.errors import RunError
+from icr.errors import RunError, one_line
+
+REMEDY = "Delete it, and the same icr run command makes it again."
+"""What to do about a file that cannot be used."""
 
 
 def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
@@ -26,7 +29,7 @@ def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         present = pq.read_schema(path).names
         frame: pd.DataFrame = pq.read_table(path, columns=[c for c in columns or present if c in present]).to_pandas()
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read as Parquet ({error}). Delete it and run that stage again.") from error
+        raise RunError(f"{path} cannot be read as Parquet ({one_line(error)}). {REMEDY}") from error
     return frame
 
 
@@ -41,9 +44,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"{path} is not JSON ({error}). Delete it and run that stage again.") from error
+        raise RunError(f"{path} is not JSON ({one_line(error)}). {REMEDY}") from error
     if not isinstance(content, dict):
-        raise RunError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
+        raise RunError(f"{path} should hold a JSON object, not a {type(content).__name__}. {REMEDY}")
     return content
 
 

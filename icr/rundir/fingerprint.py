@@ -6,11 +6,15 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
-from icr.models.folder import base_of
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HTTPError
+
+from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.rundir import content
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -26,19 +30,28 @@ def as_stored(value: Json) -> Json:
     return stored
 
 
-def of_model(path: str) -> str:
-    """Hash of a model folder's configuration, weights and tokenizer; a hub name stands for itself.
+NEVER_READ = (".md", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf")
+"""Suffixes of files in a model folder that loading does not read: text for people, and weights in another form."""
 
-    An adapter's hash is also of the model that it lies on.
+READ_WITHIN = (".py", ".jinja")
+"""Suffixes of files that it may read in the folders within."""
+
+
+def of_model(path: str) -> str:
+    """Hash of all that loading may read of a model folder; of a model of a hub its name and its revision.
+
+    A folder's hash is of weights and tokenizer, of configurations, code and chat templates. A revision is a commit of
+    the hub, which names content, too; a model that is not to be had stands for itself by its name alone. An adapter's
+    hash is also of the model that it lies on.
     """
     folder = Path(path)
     if not folder.is_dir():
-        return f"hub:{path}"
-    files = [p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".jinja", ".model")]
+        revision, base = _revision(path), _hub_base(path)
+        return f"hub:{path}" + (f"@{revision}" if revision else "") + (f" on {of_model(base)}" if base else "")
     digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.name.encode())
-        digest.update(_of_file(file, file.stat().st_size, file.stat().st_mtime_ns))
+    for file in sorted(_read(folder)):
+        digest.update(str(file.relative_to(folder)).encode())
+        digest.update(content.digest(file))
     if base := base_of(path):
         digest.update(of_model(base).encode())
     return digest.hexdigest()[:16]
@@ -65,11 +78,29 @@ def of_object(value: object) -> Json:
     return {"class": type(value).__qualname__} | {name: of_object(item) for name, item in _settings(value).items()}
 
 
+def _read(folder: Path) -> Iterator[Path]:
+    """Files that loading may read. Folders within hold code and chat templates, or what has nothing to do with it:
+    checkpoints of a training, weights in other forms.
+    """
+    for file in folder.rglob("*"):
+        within, suffix = file.relative_to(folder), file.suffix.lower()
+        counts = suffix in READ_WITHIN if len(within.parts) > 1 else suffix not in NEVER_READ
+        if counts and not any(part.startswith(".") for part in within.parts) and file.is_file():
+            yield file
+
+
 @functools.cache
-def _of_file(file: Path, size: int, modified: int) -> bytes:
-    # Weights are gigabytes, and each stage of a round asks.
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+def _revision(name: str) -> str | None:
+    """Commit of what is loaded as `name`; None where the hub cannot be reached and the cache does not have it."""
+    for file in (CONFIG, ADAPTER_CONFIG):
+        try:
+            return Path(hf_hub_download(name, file)).parent.name
+        except (OSError, ValueError, HTTPError):
+            continue
+    return None
+
+
+_hub_base = functools.cache(base_of)  # Each stage of a round asks.
 
 
 def _settings(value: object) -> dict[str, object]:

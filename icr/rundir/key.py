@@ -57,6 +57,16 @@ class Key:
         ]
 
 
+def made_from(stage: str, keys: Mapping[str, Key]) -> list[str]:
+    """Names of the stages among `keys` that are made of `stage`, and of those that are made of these."""
+    later: list[str] = []
+    versions = {keys[stage].version}
+    while found := [n for n, key in keys.items() if n not in later and versions & set(key.upstream.values())]:
+        later += found
+        versions |= {keys[name].version for name in found}
+    return later
+
+
 def difference(before: Json, after: Json, key: str = "") -> list[str]:
     """Lines `key: before → after` for every leaf at which two nested dictionaries differ."""
     if isinstance(before, dict) and isinstance(after, dict):

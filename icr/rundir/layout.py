@@ -14,7 +14,7 @@ from pathlib import Path
 
 from icr.errors import RunError
 
-FORMAT = 2
+FORMAT = 3
 """Format of the run directories that this version writes and reads, as manifests name it; icr 0.1.0 named none."""
 
 
@@ -39,6 +39,11 @@ class RoundStages:
     pairs: str
     model: str
     merged: str
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The stages from which the model is trained."""
+        return self.responses, self.rewards, self.length_control, self.skipped, self.pairs
 
 
 def round_folder(number: int) -> str:
@@ -147,6 +152,11 @@ class Layout:
     def begun(work: Path) -> Path:
         """What says of which stage a work folder is, and under which key it was begun: a file beside it."""
         return work.with_name(f"{work.name}.begun.json")
+
+    @staticmethod
+    def work(begun: Path) -> Path:
+        """The work folder beside such a file."""
+        return begun.with_name(begun.name.removesuffix(".begun.json"))
 
     def all_begun(self) -> list[Path]:
         """These files of all stages that are not complete."""

@@ -82,6 +82,6 @@ def _await_ranks(directory: Path) -> None:
 def _holder(directory: Path) -> str:
     try:
         holder = json.loads((directory / HOLDER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "another process"  # It has just begun, or is about to end.
-    return f"process {holder['pid']} on {holder['host']}"
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "another process"  # It has just begun, or is about to end; or the file is damaged.

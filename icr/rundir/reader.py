@@ -11,8 +11,10 @@ import pandas as pd
 import yaml
 
 from icr.errors import RunError, one_line
-from icr.rundir.files import read_frame, read_json
-from icr.rundir.layout import Layout, RoundLayout, check_format, round_stages
+from icr.rundir import content, manifest
+from icr.rundir.files import REMEDY, read_frame, read_json
+from icr.rundir.layout import Layout, RoundLayout, round_stages
+from icr.rundir.manifest import Manifest
 from icr.rundir.results import Summary
 from icr.rundir.summary import count_rounds
 
@@ -43,7 +45,7 @@ class Run:
         metrics: `metrics.csv`, numeric; empty if there is none.
         length_control: round → language → the curve of `length_control.json`, for rounds that have one.
         rounds: numbers of the rounds that have a folder, ascending.
-        complete: names of the stages that the manifest calls complete.
+        manifest: `manifest.json`.
         config: text of `config.yaml`, `""` without one.
         finished: whether there was a summary.
     """
@@ -53,7 +55,7 @@ class Run:
     metrics: pd.DataFrame
     length_control: dict[int, dict[str, LengthCurve]]
     rounds: list[int]
-    complete: frozenset[str]
+    manifest: Manifest
     config: str
     finished: bool
 
@@ -66,8 +68,19 @@ class Run:
     def trained(self) -> list[int]:
         """Numbers of the rounds whose model is complete, ascending."""
         # The folder is moved into place when it is whole; the manifest names it then, too.
-        named = [number for number in self.rounds if round_stages(number).model in self.complete]
+        named = [number for number in self.rounds if round_stages(number).model in self.manifest["stages"]]
         return [number for number in named if self.round(number).model.is_dir()]
+
+    def model(self, number: int) -> Path:
+        """The folder of a round's model, of which every byte is as it was written.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        stage = round_stages(number).model
+        if damage := manifest.damage(self.directory, stage, self.manifest["stages"][stage]):
+            raise RunError(damage)
+        return self.round(number).model
 
     def round(self, number: int) -> RoundLayout:
         """Where everything of a round lies."""
@@ -87,20 +100,23 @@ class Run:
         """`config.yaml` as nested dictionaries, whose keys are those of `conf/`; empty without one.
 
         Raises:
-            RunError: it is not YAML.
+            RunError: it is not YAML, or no mapping.
         """
         try:
-            return yaml.safe_load(self.config) or {}
+            found = yaml.safe_load(self.config) or {}
         except yaml.YAMLError as error:
-            raise RunError(f"{self.layout.config} is not YAML ({one_line(error)}).") from error
+            raise RunError(f"{self.layout.config} is not YAML ({one_line(error)}). {REMEDY}") from error
+        if not isinstance(found, dict):
+            raise RunError(f"{self.layout.config} should hold a mapping, not a {type(found).__name__}. {REMEDY}")
+        return found
 
 
 def open_run(directory: Path) -> Run:
-    """Reads everything small of a run; the tables are read when asked for.
+    """Reads everything small of a run; the tables are read when asked for, the models by those who use them.
 
     Raises:
         RunError: the folder does not exist or holds no run, another version of icr made it, or a file in it cannot be
-            read.
+            read or is not as it was written.
     """
     if not directory.is_dir():
         raise RunError(f"{directory} is not a folder. Give the directory of a run, the one with manifest.json.")
@@ -110,11 +126,8 @@ def open_run(directory: Path) -> Run:
     if not rounds and not any(file.is_file() for file in files):
         names = ", ".join(file.name for file in files)
         raise RunError(f"{directory} holds no run: there is none of {names} in it, and no round_<t> folder.")
-    if layout.manifest.is_file():
-        manifest = read_json(layout.manifest)
-        check_format(layout.manifest, manifest)
-    else:
-        manifest = {}
+    found = manifest.read(layout.manifest)
+    _verify(layout, found)
     controls = {number: read_json(layout.round(number).length_control) for number in rounds}
     config = layout.config
     return Run(
@@ -123,10 +136,21 @@ def open_run(directory: Path) -> Run:
         metrics=_metrics(layout.metrics),
         length_control={number: curves for number, curves in controls.items() if curves},
         rounds=rounds,
-        complete=frozenset(manifest.get("stages", {})),
+        manifest=found,
         config=config.read_text(encoding="utf-8", errors="replace") if config.is_file() else "",
         finished=layout.summary.is_file(),
     )
+
+
+def _verify(layout: Layout, found: Manifest) -> None:
+    """Refuse what is damaged of all that a report shows; what is gone is not shown."""
+    for stage, entry in found["stages"].items():
+        output = layout.path / entry["output"]
+        if output.is_file() and (damage := manifest.damage(layout.path, stage, entry)):
+            raise RunError(damage)
+    documents = {name: holds for name, holds in found["documents"].items() if (layout.path / name).is_file()}
+    if changed := content.damage(layout.path, documents):
+        raise RunError(f"{changed}. {REMEDY}")
 
 
 def _summary(path: Path) -> Summary:
@@ -134,10 +158,7 @@ def _summary(path: Path) -> Summary:
     try:
         return Summary.from_json(document) if document else Summary()
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path} is not a summary as this version of icr writes it ({error!r}). Delete it, and the same icr.run "
-            f"command writes it anew."
-        ) from error
+        raise RunError(f"{path} is not a summary as this version of icr writes it ({error!r}). {REMEDY}") from error
 
 
 def _completed(summary: Summary, layout: Layout, rounds: Sequence[int]) -> Summary:

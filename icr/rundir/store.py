@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from icr import distributed
 from icr.errors import RunError
-from icr.rundir import atomic
+from icr.rundir import atomic, content, manifest, parts, work
 from icr.rundir.files import without_nan
 from icr.rundir.fingerprint import Json
-from icr.rundir.key import Key, difference
-from icr.rundir.layout import FORMAT, Layout, check_format
+from icr.rundir.key import Key, made_from
+from icr.rundir.layout import Layout, round_stages
+from icr.rundir.manifest import Entry, Manifest
+from icr.rundir.parts import PromptRow
 from icr.rundir.tables import Table
 from icr.types import Prompt
+
+log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 T = TypeVar("T")
@@ -33,24 +36,13 @@ class Saveable(Protocol):
         """Write everything into `folder`, which is there and empty."""
 
 
-class OfPrompt(Protocol):
-    """A row that belongs to a prompt: a response, or its reward."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def language(self) -> str: ...
-
-
-PromptRow = TypeVar("PromptRow", bound=OfPrompt)
-
-
 class RunDirectory:
     """Stages of one run. A stage is complete when its output is in place and the manifest names it with its key.
 
-    A complete stage is read back, never redone. One that was cut short leaves nothing but its work folder, if it has
-    one: finished parts of a table, or checkpoints of a training. A stage that was begun under another key is refused.
+    A complete stage is read back, never redone, and what is read is what was written: an output whose content has
+    changed is refused. One that is gone is made again, and if it comes out otherwise, so is all that was made from it.
+    A stage that was cut short leaves nothing but its work folder, if it has one: finished parts of a table, or
+    checkpoints of a training. A stage that was begun under another key is refused.
 
     In a run of several processes all of them call the same methods: rank 0 alone looks at what is complete, writes, and
     counts what `make` returns; `make` is called on all ranks, and the output is read by all.
@@ -64,13 +56,13 @@ class RunDirectory:
         """Create or reopen `path` for a run whose stages have these keys.
 
         Raises:
-            RunError: a stage in the directory has another key, and the message shows the difference; or the directory
-                was made by an earlier version of icr.
+            RunError: a stage in the directory has another key, and the message shows the difference; the directory
+                was made by an earlier version of icr; or its manifest is damaged.
         """
         self.path = Path(path)
         self.keys = keys
         self.layout = Layout(self.path)
-        self.manifest: dict[str, Any] = distributed.on_rank0(self._open_manifest)
+        self.manifest: Manifest = distributed.on_rank0(self._open_manifest)
         self._save_manifest()
 
     @property
@@ -79,9 +71,36 @@ class RunDirectory:
         return {name: entry["seconds"] for name, entry in self.manifest["stages"].items()}
 
     def complete(self, stage: str) -> bool:
-        """Whether the stage's output is there and may be trusted."""
-        stages = self.manifest["stages"]
-        return stage in stages and distributed.on_rank0(lambda: (self.path / stages[stage]["output"]).exists())
+        """Whether the stage's output is there and may be trusted.
+
+        Raises:
+            RunError: it is there, and its content is not what was written.
+        """
+        entry = self.manifest["stages"].get(stage)
+        if entry is None:
+            return False
+        there, damage = distributed.on_rank0(
+            lambda: (manifest.there(self.path, entry), manifest.damage(self.path, stage, entry))
+        )
+        if not there:
+            self.manifest["lost"][stage] = self.manifest["stages"].pop(stage)
+            self._save_manifest()
+        elif damage:
+            raise RunError(damage)
+        return there
+
+    def incomplete(self, stages: Iterable[str]) -> list[str]:
+        """Those of these stages that this run has and that are not complete."""
+        return [stage for stage in stages if stage in self.keys and not self.complete(stage)]
+
+    def verify(self) -> None:
+        """Look at the outputs of all complete stages, also of those that nothing will be made from.
+
+        Raises:
+            RunError: one has another content than was written.
+        """
+        for stage in self.keys:
+            self.complete(stage)
 
     def rows(self, stage: str, table: Table[Row], make: Callable[[], Sequence[Row]]) -> list[Row]:
         """The table `<stage>.parquet`: read if complete, else made and written."""
@@ -108,15 +127,15 @@ class RunDirectory:
 
         def make_all() -> list[PromptRow]:
             self.work_folder(stage, folder)
-            rows = _read_parts(table, folder) if distributed.rank() == 0 else {}
+            rows = parts.read(table, folder) if distributed.rank() == 0 else {}
             done = distributed.on_rank0(lambda: set(rows))
             left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in done]
             first = len(prompts) - len(left)
             for start in range(0, len(left), at_a_time):
                 made = make(left[start : start + at_a_time])
                 if distributed.rank() == 0:
-                    atomic.replace(folder / f"{first + start:08d}.parquet", partial(table.write, rows=made))
-                    _add(rows, made)
+                    parts.write(table, folder, first + start, made)
+                    parts.add(rows, made)
             mine = prompts if distributed.rank() == 0 else []
             return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
 
@@ -154,24 +173,23 @@ class RunDirectory:
         Raises:
             RunError: the work was begun with others.
         """
-        mark = {"stage": stage, "key": self.keys[stage].as_json(), "made_by": dict(made_by)}
-
-        def make() -> None:
-            if (begun := _json(self.layout.begun(folder))) and (lines := difference(begun["made_by"], dict(made_by))):
-                raise RunError(
-                    f"{self.path / stage} was begun otherwise ({', '.join(lines)}), and only goes on as it was begun. "
-                    f"Put that back, or remove {folder} to begin the stage anew."
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            atomic.replace(self.layout.begun(folder), lambda temporary: atomic.write_json(temporary, mark))
-
-        distributed.on_rank0(make)
+        mark = work.Mark(stage=stage, key=self.keys[stage].as_json(), made_by=dict(made_by))
+        distributed.on_rank0(lambda: work.begin(self.layout, folder, mark))
 
     def remove(self, folder: Path) -> None:
         """Remove a work folder that is needed no more, if it is there."""
         if distributed.rank() == 0:
-            shutil.rmtree(folder, ignore_errors=True)
-            self.layout.begun(folder).unlink(missing_ok=True)
+            work.end(self.layout, folder)
+
+    def keep(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Have `write` make a file that is no stage's output, on rank 0, and let readers know its content."""
+        if distributed.rank() == 0:
+            # Not known while it changes: whoever reads meanwhile takes it as it is.
+            if self.manifest["documents"].pop(str(path.relative_to(self.path)), None):
+                self._save_manifest()
+            atomic.replace(path, write)
+            self.manifest["documents"] |= content.of_output(self.path, path)
+            self._save_manifest()
 
     def _once(self, stage: str, output: Path, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         if self.complete(stage):
@@ -179,23 +197,55 @@ class RunDirectory:
         started = time.perf_counter()
         made = make()
 
-        def record() -> dict[str, Any]:
+        def record() -> tuple[Entry, list[str]]:
             atomic.replace(output, lambda temporary: write(temporary, made))
-            seconds = round(time.perf_counter() - started, 3)
-            finished = datetime.now(UTC).isoformat(timespec="seconds")
-            where = str(output.relative_to(self.path))
-            return {"output": where, "key": self.keys[stage].as_json(), "seconds": seconds, "finished": finished}
+            entry = Entry(
+                output=str(output.relative_to(self.path)),
+                key=self.keys[stage].as_json(),
+                seconds=round(time.perf_counter() - started, 3),
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                files=content.of_output(self.path, output),
+            )
+            before = self.manifest["lost"].get(stage)
+            return entry, self._discard_after(stage) if before and before["files"] != entry["files"] else []
 
-        self.manifest["stages"][stage] = distributed.on_rank0(record)
+        entry, discarded = distributed.on_rank0(record)
+        for name in (stage, *discarded):
+            self.manifest["lost"].pop(name, None)
+            self.manifest["stages"].pop(name, None)
+        self.manifest["stages"][stage] = entry
         self._save_manifest()
 
-    def _open_manifest(self) -> dict[str, Any]:
+    def _discard_after(self, stage: str) -> list[str]:
+        """Remove what was made from a stage that is not what it was; returns the names of these stages."""
+        known = self.manifest["stages"] | self.manifest["lost"]
+        begun = work.marks(self.layout)
+        stored = {name: entry["key"] for name, entry in known.items()} | {m["stage"]: m["key"] for m in begun.values()}
+        keys = {name: Key.from_json(key) for name, key in stored.items()} | dict(self.keys)
+        later = made_from(stage, keys)
+        there = [name for name in later if name in known]
+        log.warning(
+            "%s was made again and is not what it was (other machines and libraries round otherwise), so that what was "
+            "made from it is made again: %s",
+            self.path / stage,
+            ", ".join(there) or "nothing",
+        )
+        for name in there:
+            atomic.remove(self.path / known[name]["output"])
+        for number in self.layout.rounds():
+            if round_stages(number).model in later:
+                atomic.remove(self.layout.round(number).metrics)
+        for folder, mark in begun.items():
+            if mark["stage"] in later:
+                work.end(self.layout, folder)
+        atomic.remove(self.layout.summary)
+        return later
+
+    def _open_manifest(self) -> Manifest:
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (manifest := _json(self.layout.manifest)):
-            return {"format": FORMAT, "stages": {}}
-        check_format(self.layout.manifest, manifest)
-        begun = {stage: Key.from_json(entry["key"]) for stage, entry in manifest["stages"].items()}
-        for mark in map(_json, self.layout.all_begun()):
+        found = manifest.read(self.layout.manifest)
+        begun = {name: Key.from_json(entry["key"]) for name, entry in (found["stages"] | found["lost"]).items()}
+        for mark in work.marks(self.layout).values():
             begun.setdefault(mark["stage"], Key.from_json(mark["key"]))
         begun = {stage: key for stage, key in begun.items() if stage in self.keys}
         moved = {key.version: self.keys[stage].version for stage, key in begun.items()}
@@ -206,11 +256,11 @@ class RunDirectory:
         ]
         if lines:
             raise RunError(_refusal(self.path, lines))
-        return manifest
+        return found
 
     def _save_manifest(self) -> None:
         if distributed.rank() == 0:
-            atomic.replace(self.layout.manifest, lambda temporary: atomic.write_json(temporary, self.manifest))
+            manifest.write(self.layout.manifest, self.manifest)
 
 
 def _refusal(path: Path, lines: Sequence[str]) -> str:
@@ -221,19 +271,3 @@ def _refusal(path: Path, lines: Sequence[str]) -> str:
         f"{path} holds a run with other settings, models or data:\n  {listing}\nGive another run.dir, or put them back "
         f"as they were to go on with it."
     )
-
-
-def _read_parts(table: Table[PromptRow], folder: Path) -> dict[tuple[str, str], list[PromptRow]]:
-    rows: dict[tuple[str, str], list[PromptRow]] = {}
-    for part in sorted(folder.glob("*.parquet")):
-        _add(rows, table.read(part))
-    return rows
-
-
-def _add(rows: dict[tuple[str, str], list[PromptRow]], made: Sequence[PromptRow]) -> None:
-    for row in made:
-        rows.setdefault((row.id, row.language), []).append(row)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

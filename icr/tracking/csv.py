@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from lightning.pytorch.loggers import CSVLogger, Logger
 
+from icr.errors import one_line
 from icr.metrics import GLOBAL_STEP, ROUND, STEP
-from icr.rundir import Layout, Summary
+from icr.rundir import Layout, Summary, atomic
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -32,11 +37,15 @@ class CsvTracking:
         """Does nothing: the files are complete at every step."""
 
 
-def write_metrics(directory: Path) -> None:
-    """Write `metrics.csv` into a run directory, unless nothing has been logged in it."""
+def write_metrics(directory: Path, replace: Callable[[Path, Callable[[Path], object]], None] = atomic.replace) -> None:
+    """Write `metrics.csv` into a run directory, unless nothing has been logged in it.
+
+    Args:
+        replace: given a path and what writes there, has it written and moved into place.
+    """
     joined = joined_metrics(directory)
     if len(joined):
-        joined.to_csv(Layout(directory).metrics, index=False)
+        replace(Layout(directory).metrics, lambda path: joined.to_csv(path, index=False))
 
 
 def joined_metrics(directory: Path) -> pd.DataFrame:
@@ -50,12 +59,27 @@ def joined_metrics(directory: Path) -> pd.DataFrame:
     layout = Layout(directory)
     for round in layout.rounds():
         for file in layout.round(round).metrics_files():
-            if not file.stat().st_size:
-                continue  # killed as it was begun
-            table = pd.read_csv(file).dropna(subset=[STEP]).astype({STEP: int})
+            table = _logged(file)
             table.insert(0, ROUND, round)
             tables.append(table)
     joined = pd.concat(tables).drop_duplicates([ROUND, STEP], keep="last").sort_values([ROUND, STEP])
     steps = joined.groupby(ROUND)[STEP].max() + 1
     joined.insert(2, GLOBAL_STEP, joined[STEP] + joined[ROUND].map(steps.cumsum() - steps))
     return joined.reset_index(drop=True)
+
+
+def _logged(file: Path) -> pd.DataFrame:
+    """What a log says, as far as it can be read: nothing is computed from it, and no run fails because of it."""
+    nothing = pd.DataFrame({STEP: pd.Series(dtype=int)})
+    if not file.stat().st_size:
+        return nothing  # killed as it was begun
+    try:
+        table = pd.read_csv(file, on_bad_lines="skip").apply(pd.to_numeric, errors="coerce")
+    except ValueError as error:
+        log.warning("%s cannot be read, and is left out of the metrics (%s)", file, one_line(error))
+        return nothing
+    if STEP not in table:
+        log.warning("%s has no column %s, and is left out of the metrics", file, STEP)
+        return nothing
+    known: pd.DataFrame = table[table[STEP].between(0, sys.maxsize)]
+    return known.astype({STEP: int})

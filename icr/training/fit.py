@@ -97,7 +97,11 @@ class Training:
             pairs: makes the callback that provides the pairs.
             loggers: Lightning loggers.
         """
-        folder = store.folder(round_stages(round).model, lambda: self._fit(store, round, load, pairs, loggers))
+        stages = round_stages(round)
+        if store.complete(stages.model) and store.incomplete(stages.data):
+            # Made again first: only then is it known whether the model that was trained on them stands.
+            pairs(self._start(round, load)).prepare(self._data(), self.objective)
+        folder = store.folder(stages.model, lambda: self._fit(store, round, load, pairs, loggers))
         store.remove(store.layout.round(round).checkpoints)
         return folder
 
@@ -109,20 +113,9 @@ class Training:
         pairs: Callable[[LoadedModel], PairCallback],
         loggers: Sequence[Logger],
     ) -> LoadedModel:
-        settings, name = self.settings, round_folder(round)
-        start = load()
-        _check_weights(start, f"{name}: the weights of {start.path} cannot be trained")
-        if settings.gradient_checkpointing:
-            checkpoint_activations(start.model)
-        module = PreferenceModule(
-            start.model.train(), self.objective, self.optimizer, self.schedule, shard=self.strategy.shard
-        )
-        datamodule = CrossLingualPairDataModule(
-            global_batch_size=settings.global_batch_size,
-            micro_batch_size=settings.micro_batch_size,
-            epochs=settings.epochs,
-            max_steps=settings.max_steps,
-        )
+        name = round_folder(round)
+        start, datamodule = self._start(round, load), self._data()
+        module = PreferenceModule(start.model, self.objective, self.optimizer, self.schedule, shard=self.strategy.shard)
         # What all ranks have written a part of is read by as many.
         sharded = self.strategy.sharding(distributed.size()).states > 1
         checkpoints = store.layout.round(round).checkpoints
@@ -139,11 +132,27 @@ class Training:
                 raise KeyboardInterrupt from None
             raise
         trained = self.strategy.whole(start, load)
-        self.strategy.arithmetic(settings.precision).prepare(trained.model)
+        self.strategy.arithmetic(self.settings.precision).prepare(trained.model)
         if distributed.rank() == 0:
             _check_weights(trained, f"{name}: the training went astray; lower optim.lr")
         trained.model.eval()
         return trained
+
+    def _start(self, round: int, load: Callable[[], LoadedModel]) -> LoadedModel:
+        start = load()
+        _check_weights(start, f"{round_folder(round)}: the weights of {start.path} cannot be trained")
+        if self.settings.gradient_checkpointing:
+            checkpoint_activations(start.model)
+        start.model.train()
+        return start
+
+    def _data(self) -> CrossLingualPairDataModule:
+        return CrossLingualPairDataModule(
+            global_batch_size=self.settings.global_batch_size,
+            micro_batch_size=self.settings.micro_batch_size,
+            epochs=self.settings.epochs,
+            max_steps=self.settings.max_steps,
+        )
 
     def _trainer(self, device: str, accumulate: int, callbacks: list[Callback], loggers: Sequence[Logger]) -> Trainer:
         settings = self.settings

@@ -11,7 +11,9 @@ from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from icr.data import CrossLingualPairDataModule
 from icr.errors import RunError
+from icr.losses import Objective
 from icr.models import LoadedModel, Loader, Renderer
 from icr.models.arithmetic import Arithmetic
 from icr.modules import PreferenceModule
@@ -77,7 +79,15 @@ class PairCallback(Callback, ABC):
             RunError: there is no pair to train on.
         """
         module = cast(PreferenceModule, pl_module)
-        start, objective = self.start, module.objective
+        self.prepare(module.data, module.objective)
+
+    def prepare(self, data: CrossLingualPairDataModule, objective: Objective) -> None:
+        """The same for a training that need not begin.
+
+        Raises:
+            RunError: there is no pair to train on.
+        """
+        start = self.start
         chosen = self.make_pairs()
         start.arithmetic.prepare(start.policy.model)
         made = regenerate.reference(
@@ -89,10 +99,10 @@ class PairCallback(Callback, ABC):
             path=start.training_reference,
             loader=start.loader,
             arithmetic=start.arithmetic,
-            one_pass=partial(module.data.one_pass, objective=objective, seed=start.seed),
+            one_pass=partial(data.one_pass, objective=objective, seed=start.seed),
             context=self.context,
         )
-        module.data.set_pairs(made, objective, start.seed)
+        data.set_pairs(made, objective, start.seed)
 
     @abstractmethod
     def make_pairs(self) -> Sequence[PreferencePair]:

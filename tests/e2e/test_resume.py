@@ -106,6 +106,22 @@ def test_a_finished_run_does_nothing_again(program: Program, pocket_pair, undist
     assert_same_result(again, undisturbed)
 
 
+def test_damage_ends_all_processes_and_what_is_gone_is_made_again(
+    program: Program, pocket_pair, undisturbed: Finished, tmp_path
+):
+    """Rank 0 alone looks, and all know; two processes round otherwise than one, in the last bits at most."""
+    directory, arguments = tmp_path / "run", [*settings(pocket_pair), "trainer.devices=2"]
+    shutil.copytree(undisturbed.directory, directory)
+    rewards = directory / "round_1/rewards.parquet"
+    rewards.write_bytes(rewards.read_bytes()[:-1] + b"2")
+    damaged = program(directory, arguments, ranks=2)
+    assert damaged.status == 2
+    assert f"{rewards} is damaged: its content is not what was written" in damaged.output
+    assert "Traceback" not in damaged.output
+    rewards.unlink()
+    assert_same_result(program.ok(directory, arguments, ranks=2), undisturbed)
+
+
 def test_killed_while_sampling(program: Program, pocket_pair, undisturbed: Finished, tmp_path):
     kill_and_go_on(program, tmp_path / "run", settings(pocket_pair), (SAMPLING, 2, "before"), undisturbed)
 
@@ -157,7 +173,7 @@ def test_killed_anywhere(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("save", range(2, 14))
+@pytest.mark.parametrize("save", range(2, 15))
 def test_killed_between_an_output_and_the_manifest(program: Program, pocket_pair, undisturbed, tmp_path, save: int):
     """The output is in place, but nothing says so: that one stage is made again, with the same result."""
     kill_and_go_on(program, tmp_path / "run", settings(pocket_pair), (RECORDING, save, "before"), undisturbed)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
 from omegaconf import OmegaConf
 
 from icr.config import conf_dir
-from icr.rundir import Layout
-from icr.rundir.layout import FORMAT, round_stages
+from icr.rundir import Key, Layout, RunDirectory
+from icr.rundir.layout import round_stages
 from tests.report.fake_run import write_fake_run
 
 BASE = "princeton-nlp/Llama-3-Base-8B-SFT-DPO"
@@ -29,10 +30,11 @@ def finished(tmp_path, model_folder):
         layout = Layout(directory)
         layout.config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
         folders = {"round_0": model_folder(), "round_1": model_folder(seed=1), **models}
-        for number, name in enumerate(("round_0", "round_1")):
-            shutil.copytree(folders[name], layout.round(number).model)
-        stages = {round_stages(number).model: {"seconds": 1.0} for number in (0, 1)}
-        layout.manifest.write_text(json.dumps({"format": FORMAT, "stages": stages}))
+        stages = [round_stages(number).model for number in (0, 1)]
+        store = RunDirectory(directory, dict.fromkeys(stages, Key({}, {})))
+        for stage, model in zip(stages, (folders["round_0"], folders["round_1"]), strict=True):
+            copied = functools.partial(shutil.copytree, model, dirs_exist_ok=True)
+            store.folder(stage, lambda copied=copied: SimpleNamespace(save=copied))
         return directory
 
     return make

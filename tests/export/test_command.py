@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from huggingface_hub import constants
 
+from icr.export import finished_run
 from icr.export.__main__ import main
 from tests.export.hub import TOKEN, running_hub
 
@@ -112,5 +116,75 @@ def test_help_tells_every_option(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for option in ("--to", "--round", "--merge", "--dtype", "--shard-size", "--dataset", "--push", "--private"):
+    for option in (
+        "--to",
+        "--round",
+        "--merge",
+        "--dtype",
+        "--shard-size",
+        "--trust-remote-code",
+        "--dataset",
+        "--push",
+        "--private",
+    ):
         assert option in shown
+
+
+CODE = """
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM
+
+Path({marker!r}).touch()
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture
+def with_code(model_folder, tmp_path):
+    """A model folder with code of its own, and the file that it makes when it runs."""
+    folder, marker = shutil.copytree(model_folder(), tmp_path / "with_code"), tmp_path / "has run"
+    settings = json.loads((folder / "config.json").read_text())
+    own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "own", "auto_map": own}))
+    (folder / "own.py").write_text(CODE.format(marker=str(marker)))
+    return folder, marker
+
+
+def test_a_run_directory_cannot_switch_on_code(finished, with_code, tmp_path, capsys):
+    folder, marker = with_code
+    run = finished("model.loader.trust_remote_code=true", round_1=folder)
+    assert "icr: --trust-remote-code is not given" in refused(capsys, run, "--to", tmp_path / "out")
+    assert not marker.exists()
+    assert not (tmp_path / "out").exists()
+    assert main([str(run), "--to", str(tmp_path / "out"), "--trust-remote-code"]) == 0
+    assert marker.exists()
+    assert (tmp_path / "out/model.safetensors").is_file()
+
+
+def test_kernels_that_a_model_names_are_not_fetched(finished, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder(), tmp_path / "kernels")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"attn_implementation": "nobody/own-attention"}))
+    assert main([str(finished(round_1=folder)), "--to", str(tmp_path / "out")]) == 0
+    assert "attn" not in (tmp_path / "out/config.json").read_text()
+
+
+def test_a_name_is_no_program(finished):
+    run = finished("stage.result='M{round:>99999999999}{round.real}'")
+    assert finished_run(run).name == "M{round:>99999999999}{round.real}"
+
+
+def test_a_damaged_model_is_not_exported(finished, tmp_path, capsys):
+    run = finished()
+    weights = run / "round_1/model/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    assert f"{weights} is damaged" in refused(capsys, run, "--to", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert main([str(run), "--to", str(tmp_path / "out"), "--round", "0"]) == 0

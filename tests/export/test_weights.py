@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from icr.errors import ConfigError, ModelError, RunError
 from icr.export import export_weights, finished_run
+from icr.rundir import manifest
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing", "ignore:Could not find a config file")
 """Raised within peft, where the tests use it themselves."""
@@ -30,10 +32,11 @@ def loaded(folder, **options) -> torch.Tensor:
     return logps(model.eval(), AutoTokenizer.from_pretrained(folder))
 
 
-def test_a_whole_model_gives_the_same_log_probs_and_keeps_its_generation_config(finished, tmp_path):
-    directory = finished()
-    settings = directory / "round_1/model/generation_config.json"
+def test_a_whole_model_gives_the_same_log_probs_and_keeps_its_generation_config(finished, model_folder, tmp_path):
+    model = shutil.copytree(model_folder(seed=1), tmp_path / "model")
+    settings = model / "generation_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"temperature": 0.6, "do_sample": True}))
+    directory = finished(round_1=model)
     export_weights(finished_run(directory), tmp_path / "out", merge=False)
     assert torch.equal(loaded(tmp_path / "out"), loaded(directory / "round_1/model"))
     assert not torch.equal(loaded(tmp_path / "out"), loaded(directory / "round_0/model"))
@@ -133,9 +136,9 @@ def test_the_round_is_the_last_complete_one(finished):
     assert finished_run(directory, 0).model == directory / "round_0/model"
     with pytest.raises(RunError, match=r"--round: .* has no complete model of round 2; complete rounds: 0, 1"):
         finished_run(directory, 2)
-    manifest = json.loads((directory / "manifest.json").read_text())
-    del manifest["stages"]["round_1/model"]
-    (directory / "manifest.json").write_text(json.dumps(manifest))
+    found = manifest.read(directory / "manifest.json")
+    del found["stages"]["round_1/model"]
+    manifest.write(directory / "manifest.json", found)
     assert finished_run(directory).round == 0
 
 

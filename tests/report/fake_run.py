@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from icr.rundir import Layout, ModelResult, RoundCounts, Summary
-from icr.rundir.layout import FORMAT, RoundLayout
+from icr.rundir import Layout, ModelResult, RoundCounts, Summary, manifest
+from icr.rundir.layout import RoundLayout
 
 ATTACK = "</script><img src=x onerror=alert(1)><!--"
 LANGUAGES = ["en", "es", "ru", "de", "fr", "bn", "sw", "th"]
@@ -45,7 +45,7 @@ def write_fake_run(
     directory.mkdir(parents=True)
     layout = Layout(directory)
     layout.config.write_text(f"seed: 0\nname: '{ATTACK}'\nloss:\n  beta: 0.1\n  alpha: 1.0\n")
-    layout.manifest.write_text(json.dumps({"format": FORMAT, "stages": {}}))
+    manifest.write(layout.manifest, manifest.read(layout.manifest))
     entries = [_round(layout.round(t), rng, prompts, samples) for t in range(rounds)]
     _metrics(layout.metrics, rng, rounds)
     models = _models(rng) if judge else []

@@ -60,8 +60,8 @@ def test_directories_of_another_version_are_refused_in_one_sentence():
     check_format(path, {"format": FORMAT, "stages": {}})
     with pytest.raises(RunError, match=r"^runs/old holds a run of an earlier version of icr \(0\.1\.0\): read it"):
         check_format(path, {"settings": {}, "stages": {}})
-    with pytest.raises(RunError, match=r"another version of icr \(format 3\): .* or give another run\.dir"):
-        check_format(path, {"format": 3})
+    with pytest.raises(RunError, match=r"another version of icr \(format 2\): .* or give another run\.dir"):
+        check_format(path, {"format": 2})
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -71,9 +72,12 @@ def test_the_manifest_names_keys_outputs_and_times(store: RunDirectory):
     store.json("round_0/skipped", dict)
     manifest = json.loads((store.path / "manifest.json").read_text())
     entry = manifest["stages"]["round_0/skipped"]
-    assert manifest["format"] == 2
+    assert manifest["format"] == 3
     assert entry["key"] == {"settings": {"loss": {"beta": 0.1}}, "upstream": {"prompts": "pp"}}
     assert entry["output"] == "round_0/skipped.json"
+    output = (store.path / entry["output"]).read_bytes()
+    digest = hashlib.sha256(output).hexdigest()
+    assert entry["files"] == {"round_0/skipped.json": {"bytes": len(output), "sha256": digest}}
     assert entry["seconds"] >= 0
     assert entry["finished"].startswith("20")
     assert store.seconds == {"round_0/skipped": entry["seconds"]}
@@ -259,6 +263,8 @@ def test_work_that_was_begun_by_others_is_refused(store: RunDirectory):
     with pytest.raises(RunError, match=r"begun otherwise \(processes: 2 → 3\).* remove .*round_0/checkpoints"):
         reopened(store).work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 3})
     reopened(store).work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 2})
+    store.layout.round(0).checkpoints.rmdir()  # as the message says
+    reopened(store).work_folder("round_0/model", store.layout.round(0).checkpoints, {"processes": 3})
 
 
 def test_nothing_is_refused_before_anything_is_made(store: RunDirectory):

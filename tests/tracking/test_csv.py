@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from icr.tracking import CsvTracking, joined_metrics, write_metrics
 
@@ -44,6 +45,23 @@ def test_metrics_are_of_the_last_attempt_at_each_step(tmp_path: Path):
         (2, 0, 2.0),
         (10, 0, 10.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "steps"),
+    [
+        ("step,loss\n0,0.5\n1,0.5\n2,0.", [0, 1, 2]),
+        ("step,loss\n0,0.5\nq,0.5\n1,0.5,7\n2,x\n1e300,0.5\n-1,0.5\n", [0, 2]),
+        ("stfp,loss\n0,0.5\n", []),
+        ('step,loss\n0,"0.5\n1,0.5\n', []),
+        ("\x00\x01", []),
+        ("\udcff,step\n1,0\n", []),
+    ],
+)
+def test_what_cannot_be_read_of_a_log_is_left_out(tmp_path: Path, damaged: str, steps: list[int]):
+    log(tmp_path / "round_0", 0, [0], 0.5)
+    (tmp_path / "round_0/metrics/version_0/metrics.csv").write_text(damaged, "utf-8", "surrogateescape")
+    assert joined_metrics(tmp_path).step.tolist() == steps
 
 
 def test_steps_of_a_round_go_on_where_the_round_before_ended(tmp_path: Path):

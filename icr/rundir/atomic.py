@@ -10,7 +10,11 @@ from pathlib import Path
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` make a temporary sibling of `path`, and move it there when it is whole."""
+    """Have `write` make a temporary sibling of `path`, and move it there when it is whole.
+
+    Raises:
+        OSError: it cannot be written; the file is named, which not every library does.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     remove(temporary)
@@ -19,6 +23,10 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
         if path.is_dir():
             remove(path)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         remove(temporary)
 

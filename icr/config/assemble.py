@@ -135,6 +135,9 @@ def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
     evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
     if evaluation is None:
         return None
+    for name, there in {"references": evaluation.references, "prompts": evaluation.prompts}.items():
+        if not there:
+            raise ConfigError(f"evaluation.{name} is missing; give an option of evaluation that has some, or none.")
     try:
         make(OmegaConf.create({"sampling": {**cfg.sampling, "n": evaluation.n, **evaluation.sampling}}), "sampling")
     except ConfigError as error:

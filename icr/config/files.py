@@ -42,12 +42,9 @@ def _sweep_name() -> str | None:
 
 
 def _run_folder(name: object) -> str:
-    """The run directory as Hydra takes it, which would make it anywhere, and without a name in the current folder."""
-    from icr.rundir.layout import check_apart  # It comes with pandas, which --help does without.
-
+    """The run directory as Hydra takes it, for which no name is the current folder."""
     if not isinstance(name, (str, int, float)) or not str(name).strip():
         raise ConfigError(f"run.dir must be the name of a folder, as in run.dir=runs/mine, got {name!r}.")
-    check_apart(Path(str(name)))
     return str(name)
 
 

@@ -18,8 +18,7 @@ class JudgedEvaluation:
     """Models answer the prompts of a split, and a judge compares their answers with reference answers.
 
     Raises:
-        ValueError: there is no judge, nothing to compare answers with, or no prompts; or a judge that cannot say how
-            accurate `reward_prompts` are.
+        ValueError: there is no judge, or one that cannot say how accurate `reward_prompts` are.
     """
 
     judge: Judge
@@ -43,9 +42,6 @@ class JudgedEvaluation:
                 "judge is missing: answers are compared by a judge; add judge=<option>, such as judge=pocket for the "
                 "embedded world, or give evaluation=none"
             )
-        for name in ("references", "prompts"):
-            if not getattr(self, name):
-                raise ValueError(f"{name} is missing; give evaluation=none, or an option of evaluation that has some")
         if self.reward_prompts and not is_pointwise(self.judge):
             raise ValueError(
                 f"reward_prompts must be empty with {type(self.judge).__name__}: the accuracy of rewards is measured "

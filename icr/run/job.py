@@ -20,12 +20,13 @@ from rich.console import Console
 
 from icr import config, distributed, rundir
 from icr.config.command import as_overrides
-from icr.errors import ConfigError, one_line
+from icr.errors import ConfigError, RunError, one_line
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
 from icr.report.page import write_report
 from icr.report.tables import print_tables
 from icr.rundir import Layout, Summary, atomic, open_run
+from icr.rundir.layout import check_apart
 from icr.rundir.summary import count_rounds, summarise
 from icr.terminal import Exit
 from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
@@ -42,7 +43,8 @@ def job(cfg: DictConfig) -> float | None:
         controls = {name: config.build(control) for name, control in composed.items()}
         processes = launch.processes(settings.training)
         _check_launcher()
-    except ConfigError:
+        check_apart(directory)
+    except (ConfigError, RunError):
         with contextlib.suppress(OSError):
             if not directory.samefile(Path.cwd()):
                 directory.rmdir()  # Hydra's, and still empty: nothing has been run.

@@ -11,13 +11,21 @@ from pathlib import Path
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` make a temporary sibling of `path`, and move it there when it is whole."""
+    """Have `write` make a temporary sibling of `path`, and move it there when it is whole.
+
+    Raises:
+        OSError: it cannot be written; the file is named, which not every library does.
+    """
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.tmp")
     remove(temporary)
     try:
         write(temporary)
         move(temporary, path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         remove(temporary)
 

@@ -62,6 +62,30 @@ def test_more_processes_than_cores_are_refused(monkeypatch):
         launch.processes(training(devices=1000))
 
 
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda", "mps"])
+def test_an_accelerator_that_is_not_there(accelerator, monkeypatch):
+    monkeypatch.setattr(launch.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(launch.torch.backends.mps, "is_available", lambda: False)
+    asked = SimpleNamespace(settings=TrainerSettings(accelerator=accelerator), strategy=DDP())
+    with pytest.raises(ConfigError, match=rf"trainer\.accelerator={accelerator}: torch \S+ finds none on this machine"):
+        launch.processes(asked)
+
+
+def test_more_threads_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"trainer\.threads=3, but this machine has 2 cores"):
+        launch.processes(training(threads=3))
+    assert launch.processes(training(threads=2)) == 1
+
+
+@pytest.mark.parametrize("devices", [-1, "-1", "auto", 1])
+def test_all_devices_of_a_cpu_are_one_for_lightning_too(devices):
+    from lightning.pytorch import Trainer
+
+    asked = TrainerSettings(accelerator="cpu", devices=devices).alone
+    assert Trainer(accelerator="cpu", devices=asked, logger=False, enable_checkpointing=False).num_devices == 1
+
+
 def test_a_list_of_devices_is_not_of_cpus():
     with pytest.raises(ConfigError, match="on CPU is a number of processes, got '0,1'"):
         launch.processes(training(devices="0,1"))

@@ -117,6 +117,6 @@ def _ended(
 
 
 def everything(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of every file below a folder."""
+    """Size and time of every file below a folder, and its folders."""
     found = [Path(base) / name for base, folders, files in os.walk(folder) for name in (*folders, *files)]
-    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in found}
+    return {path: (0, 0) if path.is_dir() else (path.lstat().st_size, path.lstat().st_mtime_ns) for path in found}

@@ -33,8 +33,8 @@ ROWS: dict[str, list[str | tuple[str, str]]] = {
     ],
     "a run directory where none can be": [("run.dir=/proc/x", "/proc/x"), (f"run.dir=/tmp/{'x' * 300}", "xxx")],
     "a run directory inside of another": [
-        ("run.dir={world}/run/round_0", "{run}"),
-        ("run.dir={world}/run/controls/a", "{run}"),
+        ("run.dir={world}/run/round_1", "{run}"),
+        ("run.dir={world}/run/new", "{run}"),
     ],
     "brackets and quotes that do not close": [("langs=[en", "[en"), ("loss.beta='1", "'1"), ("x={a:1", "{a:1")],
     "no setting and no value": [("loss", "loss"), ("=x", "=x"), ("+x", "+x"), ("iterations", "iterations")],

@@ -6,7 +6,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from icr.errors import ModelError
 from icr.logps.family import stated
-from icr.models.folder import CONFIG, base_of, reading
+from icr.models.folder import CONFIG, base_of, check_exists, reading
 
 
 def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -18,6 +18,7 @@ def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfi
     """
     while base := base_of(path):
         path = base
+    check_exists(path)
     with reading(f"The {CONFIG} of {path}"):
         config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     return config

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from icr.errors import ICRError, ModelError, one_line
+from icr.errors import ICRError, ModelError, near_folder, one_line
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -29,6 +29,22 @@ def reading(what: str) -> Iterator[None]:
         raise ModelError(f"{what} cannot be loaded: {one_line(error)}") from error
     except Exception as error:
         raise ModelError(f"{what} cannot be loaded: {type(error).__name__}, {one_line(error)}") from error
+
+
+def check_exists(path: str) -> None:
+    """Refuse a path that is neither a folder nor looks like a hub name (`owner/name`).
+
+    Raises:
+        ModelError: naming the folder, and a similar one beside it where there is one.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
+            raise ModelError(f"The model folder {path} has no config.json; give a folder that save_pretrained wrote.")
+        return
+    if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
+        return
+    raise ModelError(f"The model folder {path} does not exist.{near_folder(folder)}")
 
 
 def base_of(path: str) -> str | None:

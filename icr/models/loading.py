@@ -14,11 +14,11 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from icr.errors import ModelError, near_folder
+from icr.errors import ModelError
 from icr.models import adapters
 from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
-from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of, reading
+from icr.models.folder import base_of, check_exists, reading
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
 from icr.models.tokenizer import check_tokenizer, load_tokenizer
@@ -238,22 +238,6 @@ class Loader:
         move(model, device)
         model.eval()
         return loaded
-
-
-def check_exists(path: str) -> None:
-    """Refuse a path that is neither a folder nor looks like a hub name (`owner/name`).
-
-    Raises:
-        ModelError: naming the folder, and a similar one beside it where there is one.
-    """
-    folder = Path(path)
-    if folder.is_dir():
-        if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
-            raise ModelError(f"The model folder {path} has no config.json; give a folder that save_pretrained wrote.")
-        return
-    if str(path).count("/") == 1 and not str(path).startswith((".", "/", "~")) and not folder.parent.is_dir():
-        return
-    raise ModelError(f"The model folder {path} does not exist.{near_folder(folder)}")
 
 
 def _check_base(path: str, base: str) -> None:

@@ -126,7 +126,7 @@ def test_a_dtype_that_is_none(dtype, finished, tmp_path):
 def test_a_base_that_is_gone(finished, adapter, tmp_path):
     base, folder = adapter()
     base.rename(tmp_path / "moved")
-    with pytest.raises(ModelError, match=r"The model .*/base cannot be loaded"):
+    with pytest.raises(ModelError, match=r"The model folder .*/base does not exist"):
         export_weights(finished_run(finished(round_1=folder)), tmp_path / "out", merge=True)
 
 

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from icr.errors import ModelError
 from icr.models.adapters import Lora
 from icr.models.configuration import context_length
-from icr.models.loading import LoadedModel, Loader, check_exists
+from icr.models.folder import check_exists
+from icr.models.loading import LoadedModel, Loader
 from icr.models.tokenizer import check_same_vocabulary
 
 

@@ -12,8 +12,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from icr.errors import ModelError, one_line
 from icr.logps.family import stated
 from icr.models.configuration import configuration
-from icr.models.folder import base_of
-from icr.models.loading import Loader, check_exists
+from icr.models.folder import base_of, check_exists
+from icr.models.loading import Loader
 
 
 @dataclass(frozen=True)

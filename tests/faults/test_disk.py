@@ -1,4 +1,7 @@
-"""The campaign of full disks: at every point it is said which disk is full, and with room the same command goes on."""
+"""The campaign of full disks: at every point it is said which disk is full, and with room the same command goes on.
+
+Its sample, without a disk of its own, is `tests/cli/test_full_disk.py`.
+"""
 
 from __future__ import annotations
 

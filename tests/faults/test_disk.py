@@ -1,4 +1,7 @@
-"""The campaign of full disks: at every point it is said which disk is full, and with room the same command goes on."""
+"""The campaign of full disks: at every point it is said which disk is full, and with room the same command goes on.
+
+Its sample, without a disk of its own, is `tests/cli/test_full_disk.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.e2e.conftest import Program, pocket_pair, program  # noqa: F401 (fixt
 from tests.faults.test_kills import EVALUATED, assert_same, settings, undisturbed  # noqa: F401
 
 POINTS = 22
-"""In how many steps the disk grows, from hardly anything to what the run needs."""
+"""In how many steps the disk grows, from hardly anything to what a run leaves; then in larger ones."""
 
 PLANS = {"DPO": ["loss=dpo", *EVALUATED], "LoRA": ["loss=dpo", "adapter=lora", "adapter.merge=true"]}
 
@@ -62,9 +65,10 @@ def size(folder: Path) -> int:
 def test_full_at_every_point(name, disk: Disk, program: Program, pocket_pair, undisturbed, count):  # noqa: F811
     whole, _ = undisturbed(PLANS[name])
     arguments, directory = settings(pocket_pair, PLANS[name]), disk.folder / "run"
-    step, times = size(whole.directory) // (POINTS - 2), 0
+    step, room, times = size(whole.directory) // (POINTS - 2), 65536, 0
     for number in range(2 * POINTS):
-        disk.grow(65536 + number * step)
+        room += step if number < POINTS else room // 5  # Two checkpoints at a time are many times the models.
+        disk.grow(room)
         ended = program(directory, arguments)
         if ended.status == 0:
             break

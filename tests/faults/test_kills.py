@@ -1,4 +1,7 @@
-"""The campaign of kills: at any moment, again and again, and the same command ends with the same pairs and weights."""
+"""The campaign of kills: at any moment, again and again, and the same command ends with the same pairs and weights.
+
+Its sample, in which every kill has its place, is `tests/e2e/test_resume.py` and `tests/e2e/test_devices.py`.
+"""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from icr.logps import fused, lay_out, token_logps
 END = 2
 
 
-def kernel(e, c, targets, *, softcap, reduction, filter_eps):
+def kernel(e, c, targets, *, softcap, reduction, filter_eps, accum_e_fp32, accum_c_fp32):
     """What cut-cross-entropy computes, by its documentation: it needs a GPU that is not here."""
-    assert (reduction, filter_eps) == ("none", None)
+    assert (reduction, filter_eps, accum_e_fp32, accum_c_fp32) == ("none", None, True, True)
     logits = e.float() @ c.float().T
     logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
     return torch.nn.functional.cross_entropy(logits, targets, reduction="none")

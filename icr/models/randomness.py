@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -15,25 +17,32 @@ Not PhiMoE's `router_jitter_noise`, which decides between experts in evaluation 
 def switch_off(model: PreTrainedModel) -> None:
     """No dropout, layer dropout or router jitter, whether a module has it, a number, or the configuration.
 
-    Some families read the configuration in each forward pass (Falcon, GPT-J, Persimmon). What is left is found out when
-    a training starts: `icr.logps.require_calm_training`.
+    Some families read the configuration in each forward pass (Falcon, GPT-J, Persimmon): their layers get a copy
+    without dropout, and `model.config` keeps what whoever loads the model next should find. What is left is found out
+    when a training starts: `icr.logps.require_calm_training`.
     """
-    configs = {id(config): config for config in (model.config, model.config.get_text_config())}
+    calm: dict[int, PretrainedConfig] = {}
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         for name, value in list(vars(module).items()):
-            if isinstance(value, PretrainedConfig):
-                configs[id(value)] = value
+            if isinstance(value, PretrainedConfig) and not isinstance(module, PreTrainedModel) and _dropout(value):
+                if id(value) not in calm:
+                    calm[id(value)] = _without_dropout(value)
+                setattr(module, name, calm[id(value)])
             elif name in JITTER and value is not None:
                 setattr(module, name, JITTER[name])
-        _zero_dropout(module)
-    for config in configs.values():
-        _zero_dropout(config)
+        for name in _dropout(module):
+            setattr(module, name, 0.0)
 
 
-def _zero_dropout(holder: torch.nn.Module | PretrainedConfig) -> None:
+def _dropout(holder: torch.nn.Module | PretrainedConfig) -> list[str]:
     """Attention and layer dropout are plain numbers, such as `attention_dropout`, `attn_pdrop` and `layerdrop`."""
-    for name, value in list(vars(holder).items()):
-        if "drop" in name and isinstance(value, float):
-            setattr(holder, name, 0.0)
+    return [name for name, value in vars(holder).items() if "drop" in name and isinstance(value, float) and value]
+
+
+def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
+    calm = copy.copy(config)
+    for name in _dropout(config):
+        setattr(calm, name, 0.0)
+    return calm

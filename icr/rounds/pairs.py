@@ -121,6 +121,8 @@ def with_reference_logps(
 ) -> list[PreferencePair]:
     """Give each pair the training reference's log-probs, those of its partner's responses included where asked for.
 
+    Called by all ranks together, each with its share.
+
     Args:
         among: all pairs of the round, where `pairs` are a share of them: partners may be any of these.
 
@@ -133,7 +135,9 @@ def with_reference_logps(
     sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
     sequences += partner_sequences(mismatched, by_key)
     try:
-        logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch)
+        logps = score(
+            reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch, all_ranks=True
+        )
     except NonFiniteLogpError as error:
         bad = [*pairs, *pairs, *mismatched, *mismatched][error.index]
         raise RunError(

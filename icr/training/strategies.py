@@ -15,7 +15,6 @@ from torch.distributed.fsdp import fully_shard
 
 from icr import distributed
 from icr.errors import ConfigError
-from icr.logps import joins_rows, shares_prompts
 from icr.models.loading import LoadedModel
 from icr.modules.token_logps import TokenLogps
 
@@ -120,8 +119,6 @@ class FSDP2:
 
     def shard(self, policy: TokenLogps, mesh: DeviceMesh) -> None:
         """One group of weights per decoder layer, and one for embeddings, last norm and head."""
-        for tried in (shares_prompts, joins_rows):
-            tried(policy.policy)  # While the model is whole, and remembered: ranks would meet the trial at will.
         for module in list(policy.modules()):
             if type(module).__name__ in (policy.policy._no_split_modules or ()):
                 fully_shard(module, mesh=mesh, reshard_after_forward=self.reshard_after_forward)

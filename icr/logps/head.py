@@ -50,6 +50,8 @@ def called_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Te
     """As `selected_logps`, by calling the head: with an adapter, quantisation, sharding or hook it is no plain matrix."""
     head, config = model.get_output_embeddings(), model.config.get_text_config()
     weight: Any = head.weight
+    if weight.is_floating_point():
+        hidden = hidden.to(weight.dtype)  # Mamba's residual stream is float32 in any case.
     size = max(1, CHUNK_ELEMENTS // weight.shape[0])
 
     def chunk_logps(states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -20,13 +20,15 @@ from icr.logps.own import own_logps
 from icr.logps.padded import layer_kinds, padded_hidden, takes_masks
 from icr.logps.windows import SHORT, shortened
 
-LENGTH, LONGEST = 380, 1200
+LENGTH, LONGEST = 320, 1200
 """Tokens of the longest sequence that is tried, and of the longest where a window cannot be cut short."""
 CERTAIN = 5e-5
-"""Nats per token, on average over a response, that no way is blamed for."""
+"""Nats per token that no way is blamed for."""
 STEADY, STEADIER = 0.01, 16
 """Nats per token by which a model may differ from itself, from pass to pass, or times what rounding makes of its
 logits; beyond it nothing can be compared, and each sequence has a pass of its own."""
+STRAYS = 8
+"""How much further off the mean may be than the median: for a few tokens rounding chooses another expert."""
 LIMIT = 0.5
 """Nats per token of the same, beyond which its log-probs mean nothing."""
 
@@ -42,8 +44,8 @@ class Ways:
         joins: rows one behind the other without padding.
         refused: why it cannot be run at all; empty where it can.
         why: why the first way that was not taken was not, for those who ask.
-        difference: between the ways that are taken and the model's own log-probs: nats per token, on average over the
-            response where it is largest.
+        difference: between the ways that are taken and the model's own log-probs, in nats per token of the response
+            where it is largest.
         tolerance: what that was allowed to be.
         finite: whether there was anything to compare.
     """
@@ -299,6 +301,7 @@ def _logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
 
 
 def _distance(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> float:
-    """Mean difference per token of the response where it is largest, in nats."""
-    means = [(a - b).abs().mean() for a, b in zip(ours, theirs, strict=True)]
-    return float(torch.nan_to_num(torch.stack(means), nan=torch.inf).max())
+    """Difference per token of the response where it is largest, in nats: median, or mean by `STRAYS`."""
+    apart = [(a - b).abs() for a, b in zip(ours, theirs, strict=True)]
+    found = torch.stack([torch.maximum(values.median(), values.mean() / STRAYS) for values in apart])
+    return float(torch.nan_to_num(found, nan=torch.inf).max())

@@ -82,13 +82,15 @@ OWN: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": {"num_key_value_heads": 2},
     "recurrent_gemma": {"logits_soft_cap": 3.0},
     "reformer": {"axial_pos_shape": [32, 32], "axial_pos_embds_dim": [8, 24], "attention_head_size": 8},
-    "xlstm": {"embedding_dim": 32, "num_blocks": 4, "output_logit_soft_cap": 3.0, "qk_dim_factor": 1.0},
+    "xlstm": {"hidden_size": 64, "embedding_dim": 64, "num_blocks": 4, "output_logit_soft_cap": 3.0, "qk_dim_factor": 1.0},
     "xmod": {"default_language": "en_XX"},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "num_key_value_heads": 4, "attention_head_dim": 16},
     "zamba2": {"layers_block_type": ["mamba", "hybrid"] * 2, "n_mamba_heads": 8, "chunk_size": 16},
     "zaya": {"num_experts_per_tok": 1},
 }
 """What the types need besides, or what makes them special."""
+
+RANDOM = ("dropout", "pdrop", "layerdrop", "jitter_noise")
 
 COMPOSED = (
     "emu3", "fuyu", "gemma3", "gemma3n", "gemma4", "gemma4_unified", "git", "got_ocr2", "llama4", "mllama",
@@ -107,9 +109,18 @@ def config_of(model_type: str) -> PretrainedConfig:
     return kind(**{**given, **own})
 
 
-def build(model_type: str) -> PreTrainedModel:
-    """A model as `icr.models.Loader` leaves it: randomness off, evaluation mode."""
+def build(model_type: str, random: float = 0.0) -> PreTrainedModel:
+    """A model as `icr.models.Loader` leaves it: randomness off, evaluation mode.
+
+    Args:
+        random: value of every kind of dropout and jitter in its configuration, before they are switched off.
+    """
+    config = config_of(model_type)
+    if random:
+        names = [name for name in vars(config) if any(part in name for part in RANDOM)]
+        for name in names:
+            setattr(config, name, random if type(getattr(config, name)) in (int, float) else getattr(config, name))
     torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config_of(model_type), dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     randomness.switch_off(model)
     return model.eval()

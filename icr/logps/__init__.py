@@ -9,7 +9,8 @@ from icr.logps.attention import joins_rows, shares_prompts
 from icr.logps.engine import sequence_sums, token_logps
 from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
 from icr.logps.scoring import NonFiniteLogpError, score
-from icr.logps.ways import Ways, require_calm_training, settle, ways_of
+from icr.logps.trial import Ways
+from icr.logps.ways import require_calm_training, settle, ways_of
 
 __all__ = [
     "MAX_ROW",

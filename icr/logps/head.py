@@ -47,7 +47,7 @@ def _is_plain(head: torch.nn.Module) -> bool:
 
 
 def called_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """As `selected_logps`, by calling the head: with an adapter, quantisation, sharding or hook it is no plain matrix."""
+    """As `selected_logps`, by calling the head, which with an adapter, quantisation or hook is no plain matrix."""
     head, config = model.get_output_embeddings(), model.config.get_text_config()
     weight: Any = head.weight
     if weight.is_floating_point():

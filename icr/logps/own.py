@@ -32,9 +32,7 @@ def own_logps(model: PreTrainedModel, layout: TokenLayout, *, together: bool) ->
     return torch.cat(parts)
 
 
-def own_logits(
-    model: PreTrainedModel, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
-) -> torch.Tensor:
+def own_logits(model: PreTrainedModel, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Logits of the model's own forward pass at some places of its input.
 
     Args:

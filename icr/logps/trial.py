@@ -12,16 +12,14 @@ from transformers import PreTrainedModel
 
 from icr.errors import one_line
 from icr.logps import fused
-from icr.logps.family import stated
 from icr.logps.head import called_logps, selected_logps
 from icr.logps.joined import joined_hidden, may_join
 from icr.logps.layout import IdPair, TokenLayout, lay_out
 from icr.logps.own import own_logps
 from icr.logps.padded import layer_kinds, padded_hidden, takes_masks
+from icr.logps.trial_text import Text
 from icr.logps.windows import SHORT, shortened
 
-LENGTH, LONGEST = 320, 1200
-"""Tokens of the longest sequence that is tried, and of the longest where a window cannot be cut short."""
 CERTAIN = 5e-5
 """Nats per token that no way is blamed for."""
 STEADY, STEADIER = 0.01, 16
@@ -90,7 +88,7 @@ def try_ways(model: PreTrainedModel) -> Ways:
         text = Text.of(model)
         with shortened(model) as windows:
             ways = _Trial(model, text).ways()
-            cut = [] if ways.refused else _own(model, text.longest)
+            cut = torch.zeros(()) if ways.refused else _own(model, text.longest)
         if windows and not ways.together:
             # Perhaps because of the cut: where few of many tokens are seen, rounding chooses between them.
             return replace(_Trial(model, text).ways(), shares=False, joins=False)
@@ -133,48 +131,6 @@ def undisturbed(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-@dataclass(frozen=True)
-class Text:
-    """Token ids to try a model on.
-
-    The second half of the long prompt, and what follows it, repeats a piece that is longer than a cut window: a model
-    that has learnt to repeat gives other log-probs with the window than without.
-
-    Attributes:
-        sequences: one prompt with four responses (the first of one token, the second going on where it ends, the third
-            parting from the second after `common` tokens, the fourth longer than the second), and a short prompt.
-        common: tokens that second and third response begin with alike.
-        length: tokens of the longest sequence.
-    """
-
-    sequences: list[IdPair]
-    common: int
-    length: int
-
-    @classmethod
-    def of(cls, model: PreTrainedModel, length: int = LENGTH) -> Text:
-        """As long as the model's context allows."""
-        config = model.config.get_text_config()
-        vocabulary: int = config.vocab_size
-        length = min(length, LONGEST, (stated(config, "max_position_embeddings") or LONGEST) - 8)
-        tail = max(3, length // 6)
-        generator = torch.Generator().manual_seed(0)
-        low, high = vocabulary // 4, max(vocabulary // 4 + 1, 3 * vocabulary // 4)  # Special tokens are at the ends.
-        drawn = torch.randint(low, high, (length,), generator=generator).tolist()
-        piece = drawn[: SHORT + 6]
-        text = [*drawn[: length // 2], *(piece * length)][:length]
-        prompt, rest = text[: length - tail - tail // 3], text[length - tail - tail // 3 :]
-        common = tail // 3
-        parting = [*rest[:common], *drawn[length // 2 :][: tail - common]]
-        responses = [rest[:1], rest[:tail], parting, rest]
-        return cls([*((prompt, one) for one in responses), (drawn[-tail // 2 :], drawn[:tail])], common, length)
-
-    @property
-    def longest(self) -> IdPair:
-        """The sequence of `length` tokens."""
-        return self.sequences[3]
 
 
 @dataclass
@@ -295,7 +251,9 @@ def _own(model: PreTrainedModel, sequence: IdPair) -> torch.Tensor:
 
 def _logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
     """All of them, as the model gives them. Shape `[L, V]`."""
-    cache: dict[str, object] = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    cache: dict[str, object] = (
+        {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    )
     logits: torch.Tensor = model(input_ids=torch.tensor([ids], device=model.device), **cache).logits[0]
     return logits
 

@@ -98,9 +98,9 @@ def require_calm_training(model: PreTrainedModel) -> None:
     difference = max(distributed.all_gather(train_mode_difference(model)))
     if difference > found.tolerance:
         raise ModelError(
-            f"{family} cannot be trained: in training mode its log-probs are {difference:.2g} nats per token from those "
-            f"in evaluation mode, which the reference has. Dropout and jitter are off; what is left is drawn at random "
-            f"in its own code (look for it in its config.json)."
+            f"{family} cannot be trained: in training mode its log-probs are {difference:.2g} nats per token off those "
+            f"in evaluation mode, which the reference has. Dropout and jitter are off, so its own code draws something "
+            f"else at random, perhaps by a setting of its config.json. It can sample, score and be a reference."
         )
     if not found.together:
         raise ModelError(f"{family} cannot be trained: sequences of different lengths cannot be run together.")

@@ -135,9 +135,7 @@ def with_reference_logps(
     sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
     sequences += partner_sequences(mismatched, by_key)
     try:
-        logps = score(
-            reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch, all_ranks=True
-        )
+        logps = score(reference.model, sequences, tokens_per_batch=tokens_per_batch, on_batch=on_batch, all_ranks=True)
     except NonFiniteLogpError as error:
         bad = [*pairs, *pairs, *mismatched, *mismatched][error.index]
         raise RunError(

@@ -1,4 +1,4 @@
-"""Writes `docs/model-families.md`, what the engine does with each family of transformers: `python -m tests.families.page`.
+"""Writes `docs/model-families.md`, what the engine does with each family: `python -m tests.families.page`.
 
 Each is run through the engine, on sequences longer than its attention window, and compared with `model(ids).logits`.
 """
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from icr.errors import ModelError, one_line
 from icr.logps import IdPair, lay_out, require_calm_training, score, token_logps, ways_of
-from tests.families.tiny import COMPOSED, TYPES, build
+from tests.families.tiny import COMPOSED, TOO_LARGE, TYPES, build
 
 PAGE = Path(__file__).parents[2] / "docs" / "model-families.md"
 
@@ -43,8 +43,8 @@ not be made tiny here, and {composed} are text models of this list within a mode
 - *shares*: responses to a prompt share one pass over it. *joins*: on a CPU, rows lie behind each other without padding.
 - *head*: `engine` computes log-probs a tile of logits at a time; `model` asks the model's own forward pass, because its
   head is more than its weights (a cap, a scale, a transform), which takes more memory.
-- *train = eval*: whether training mode, with dropout and jitter off, gives the numbers of evaluation mode. Where it does
-  not, the model can sample, score and be a reference, and a run that would train it is refused.
+- *train = eval*: whether training mode, with dropout and jitter off, gives the numbers of evaluation mode. Where it
+  does not, the model can sample, score and be a reference, and a run that would train it is refused.
 - *largest*: difference of a token's log-prob from the model's own, in nats.
 """
 
@@ -116,6 +116,8 @@ def page(found: list[Row]) -> str:
 
 
 def _row(model_type: str) -> Row:
+    if model_type in TOO_LARGE:
+        return Row(model_type, tried=False, why=TOO_LARGE[model_type])
     try:
         model = build(model_type)
     except Exception as error:

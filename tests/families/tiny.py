@@ -14,13 +14,15 @@ from icr.models import randomness
 TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 """Model types that `AutoModelForCausalLM` knows."""
 
-VOCABULARY, WINDOW = 120, 12
+VOCABULARY, WINDOW = 120, 32
 
 SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "vocab_size_per_layer_input": VOCABULARY,
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "embedding_size", "word_embed_proj_dim", "emb_dim"), 32),
-    **dict.fromkeys(("intermediate_size", "moe_intermediate_size", "ffn_dim", "decoder_ffn_dim", "encoder_ffn_dim"), 64),
+    **dict.fromkeys(
+        ("intermediate_size", "moe_intermediate_size", "ffn_dim", "decoder_ffn_dim", "encoder_ffn_dim"), 64
+    ),
     **dict.fromkeys(("num_hidden_layers", "num_layers", "n_layer", "n_layers", "decoder_layers", "encoder_layers"), 4),
     **dict.fromkeys(("num_attention_heads", "num_heads", "n_head", "n_heads", "attention_heads"), 4),
     **dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads"), 4),
@@ -43,7 +45,9 @@ SHAPE: dict[str, Any] = {
     **dict.fromkeys(("index_n_heads", "linear_num_heads", "linear_num_key_heads", "linear_num_value_heads"), 2),
     **dict.fromkeys(("linear_head_dim", "linear_key_head_dim", "linear_value_head_dim", "swa_head_dim", "d_rel"), 8),
     **dict.fromkeys(("index_head_dim", "rel_extent", "shared_expert_intermediate_size", "mamba_chunk_size"), 16),
-    **dict.fromkeys(("expert_ffn_hidden_size", "ffn_hidden_size", "intermediate_size_mlp", "attention_hidden_size"), 32),
+    **dict.fromkeys(
+        ("expert_ffn_hidden_size", "ffn_hidden_size", "intermediate_size_mlp", "attention_hidden_size"), 32
+    ),
     "swa_num_attention_heads": 4,
     "swa_num_key_value_heads": 2,
     "zero_expert_num": 2,
@@ -82,13 +86,21 @@ OWN: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": {"num_key_value_heads": 2},
     "recurrent_gemma": {"logits_soft_cap": 3.0},
     "reformer": {"axial_pos_shape": [32, 32], "axial_pos_embds_dim": [8, 24], "attention_head_size": 8},
-    "xlstm": {"hidden_size": 64, "embedding_dim": 64, "num_blocks": 4, "output_logit_soft_cap": 3.0, "qk_dim_factor": 1.0},
+    "xlstm": {
+        "hidden_size": 64,
+        "embedding_dim": 64,
+        "num_blocks": 4,
+        "output_logit_soft_cap": 3.0,
+        "qk_dim_factor": 1.0,
+    },
     "xmod": {"default_language": "en_XX"},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "num_key_value_heads": 4, "attention_head_dim": 16},
     "zamba2": {"layers_block_type": ["mamba", "hybrid"] * 2, "n_mamba_heads": 8, "chunk_size": 16},
     "zaya": {"num_experts_per_tok": 1},
 }
 """What the types need besides, or what makes them special."""
+
+TOO_LARGE = {"blt": "a model of bytes that is three models in one configuration"}
 
 RANDOM = ("dropout", "pdrop", "layerdrop", "jitter_noise")
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from icr import distributed
 from icr.errors import ModelError
 from icr.logps.joined import may_join
-from icr.logps.trial import Ways, train_mode_difference, try_ways
+from icr.logps.trial import Ways, train_mode_problem, try_ways
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +94,15 @@ def require_calm_training(model: PreTrainedModel) -> None:
         ModelError: naming the family.
     """
     settle(model)
-    found, family = ways_of(model), f"{type(model).__name__} ({model.config.model_type})"
-    difference = max(distributed.all_gather(train_mode_difference(model)))
-    if difference > found.tolerance:
-        raise ModelError(
-            f"{family} cannot be trained: in training mode its log-probs are {difference:.2g} nats per token off those "
-            f"in evaluation mode, which the reference has. Dropout and jitter are off, so its own code draws something "
-            f"else at random, perhaps by a setting of its config.json. It can sample, score and be a reference."
-        )
+    found = ways_of(model)
+    problems = distributed.all_gather(train_mode_problem(model, found.tolerance))
     if not found.together:
-        raise ModelError(f"{family} cannot be trained: sequences of different lengths cannot be run together.")
+        problems.append("sequences of different lengths cannot be run together")
+    if problem := next(filter(None, problems), ""):
+        raise ModelError(
+            f"{type(model).__name__} ({model.config.model_type}) cannot be trained: {problem}. It can sample, "
+            f"score and be a reference."
+        )
 
 
 def _found(model: PreTrainedModel) -> Ways:

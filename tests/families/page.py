@@ -131,7 +131,10 @@ def _row(model_type: str) -> Row:
     try:
         require_calm_training(model)
     except ModelError as error:
-        calm, why = False, "; ".join(filter(None, [why, str(error).partition(": ")[2].partition(", which")[0]]))
+        calm, why = (
+            False,
+            "; ".join(filter(None, [why, str(error).partition(": ")[2].partition(", which")[0].partition(". It ")[0]])),
+        )
     return Row(
         model_type,
         attention=attention,

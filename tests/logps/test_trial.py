@@ -132,6 +132,19 @@ def test_the_mode_that_it_is_called_in_does_not_matter(make_model):
     assert [module.training for module in model.modules()] == modes
 
 
+def test_gradients_of_a_first_use_under_autocast_are_whole(make_model, sequences):
+    """Autocast keeps the weights that it has cast, and with them that no gradient was asked for."""
+    first, later = make_model(), make_model()
+    for model, tried in [(first, False), (later, True)]:
+        with torch.autocast("cpu", torch.bfloat16):
+            if tried:
+                shares_prompts(model)
+        with torch.autocast("cpu", torch.bfloat16):
+            token_logps(model, lay_out(sequences)).sum().backward()
+    for ours, theirs in zip(first.parameters(), later.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
 def test_of_weights_that_are_no_numbers_nothing_is_remembered(make_model):
     broken = make_model()
     broken.lm_head.weight.data[3] = torch.nan

@@ -7,7 +7,7 @@ import inspect
 import torch
 from transformers import PreTrainedModel
 
-from icr.logps.layout import TokenLayout
+from icr.logps.layout import IdPair, TokenLayout
 from icr.logps.tiles import CHUNK_ELEMENTS, GPU_ELEMENTS
 
 
@@ -42,13 +42,28 @@ def own_logits(model: PreTrainedModel, ids: torch.Tensor, rows: torch.Tensor, co
     Returns:
         Shape `[T, V]`.
     """
-    taken = inspect.signature(model.forward).parameters
-    options: dict[str, object] = {"use_cache": False} if "use_cache" in taken else {}
-    if "logits_to_keep" in taken:
-        kept, columns = columns.unique(return_inverse=True)
-        options["logits_to_keep"] = kept
-    logits: torch.Tensor = model(input_ids=ids, **options).logits
-    return logits[rows, columns]
+    options = {}
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        options["logits_to_keep"], columns = columns.unique(return_inverse=True)
+    return _logits(model, ids, **options)[rows, columns]
+
+
+def plain_logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
+    """`model(ids).logits` of one sequence, all of them. Shape `[L, V]`."""
+    return _logits(model, torch.tensor([ids], device=model.device))[0]
+
+
+def plain_logps(model: PreTrainedModel, sequence: IdPair) -> torch.Tensor:
+    """Log-softmax of these in float32, at the tokens of the response. Shape `[T]`, nats."""
+    prompt, response = sequence
+    logits = plain_logits(model, [*prompt, *response])[len(prompt) - 1 : -1]
+    return _reduced(logits, torch.tensor(response, device=logits.device))
+
+
+def _logits(model: PreTrainedModel, ids: torch.Tensor, **options: torch.Tensor) -> torch.Tensor:
+    caches = "use_cache" in inspect.signature(model.forward).parameters
+    logits: torch.Tensor = model(input_ids=ids, **({"use_cache": False} if caches else {}), **options).logits
+    return logits
 
 
 def _reduced(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

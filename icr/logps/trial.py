@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,8 +13,8 @@ from icr.errors import one_line
 from icr.logps import fused
 from icr.logps.head import called_logps, selected_logps
 from icr.logps.joined import joined_hidden, may_join
-from icr.logps.layout import IdPair, TokenLayout, lay_out
-from icr.logps.own import own_logps
+from icr.logps.layout import TokenLayout, lay_out
+from icr.logps.own import own_logps, plain_logits, plain_logps
 from icr.logps.padded import layer_kinds, padded_hidden, takes_masks
 from icr.logps.trial_text import Text
 from icr.logps.windows import SHORT, shortened
@@ -88,11 +87,11 @@ def try_ways(model: PreTrainedModel) -> Ways:
         text = Text.of(model)
         with shortened(model) as windows:
             ways = _Trial(model, text).ways()
-            cut = torch.zeros(()) if ways.refused else _own(model, text.longest)
+            cut = torch.zeros(()) if ways.refused else plain_logps(model, text.longest)
         if windows and not ways.together:
             # Perhaps because of the cut: where few of many tokens are seen, rounding chooses between them.
             return replace(_Trial(model, text).ways(), shares=False, joins=False)
-        if not windows or not ways.finite or _distance([cut], [_own(model, text.longest)]) > ways.tolerance:
+        if not windows or not ways.finite or _distance([cut], [plain_logps(model, text.longest)]) > ways.tolerance:
             return ways
         beyond = windows[-1] >= text.length
         if not beyond or (layer_kinds(model) and layer_kinds(model) <= {"full_attention"}):
@@ -114,13 +113,13 @@ def train_mode_problem(model: PreTrainedModel, tolerance: float) -> str:
     """
     text, devices = Text.of(model), [model.device] if model.device.type == "cuda" else []
     with undisturbed(model, training=False):
-        calm = _own(model, text.longest)
+        calm = plain_logps(model, text.longest)
     difference = 0.0
     with undisturbed(model, training=True), torch.random.fork_rng(devices):
         for seed in range(2):
             torch.manual_seed(seed)
             try:
-                difference = max(difference, float((_own(model, text.longest) - calm).abs().max()))
+                difference = max(difference, float((plain_logps(model, text.longest) - calm).abs().max()))
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -166,7 +165,7 @@ class _Trial:
 
     def ways(self) -> Ways:
         try:
-            rounding = self._run_own()
+            rounding, beside = self._run_own(), self._pair_of_rows()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -174,7 +173,6 @@ class _Trial:
         if not torch.cat(self.own).isfinite().all():
             return Ways(head=True, together=True, finite=False)
         one, parted, longer = self.own[1:4]
-        beside = self._pair_of_rows()
         self.tolerance = max(CERTAIN, rounding, 4 * beside)
         common = slice(0, self.text.common)
         ahead = _distance([one[common]], [parted[common]])
@@ -196,7 +194,7 @@ class _Trial:
         """Fill `own`; gives what rounding makes of its logits, in nats per token."""
         largest = 0.0
         for prompt, response in self.text.sequences[1:]:
-            logits = _logits(self.model, [*prompt, *response])[len(prompt) - 1 : -1].float()
+            logits = plain_logits(self.model, [*prompt, *response])[len(prompt) - 1 : -1].float()
             targets = torch.tensor(response, device=logits.device)
             self.own.append(logits.log_softmax(1).gather(1, targets[:, None]).squeeze(1))
             largest = max(largest, float(logits.abs().amax(1).mean()))
@@ -263,21 +261,6 @@ def _engine_logps(model: PreTrainedModel, layout: TokenLayout) -> list[torch.Ten
     """Through the decoder and the engine's head: from its weights, and by calling it, as adapters and sharding do."""
     hidden = padded_hidden(model, layout)
     return [head(model, hidden, layout.targets) for head in (selected_logps, called_logps)]
-
-
-def _own(model: PreTrainedModel, sequence: IdPair) -> torch.Tensor:
-    prompt, response = sequence
-    logits = _logits(model, [*prompt, *response])[len(prompt) - 1 : -1].float()
-    return logits.log_softmax(1).gather(1, torch.tensor(response, device=logits.device)[:, None]).squeeze(1)
-
-
-def _logits(model: PreTrainedModel, ids: list[int]) -> torch.Tensor:
-    """All of them, as the model gives them. Shape `[L, V]`."""
-    cache: dict[str, object] = (
-        {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
-    )
-    logits: torch.Tensor = model(input_ids=torch.tensor([ids], device=model.device), **cache).logits[0]
-    return logits
 
 
 def _distance(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> float:

@@ -108,7 +108,8 @@ def require_calm_training(model: PreTrainedModel) -> None:
 def _found(model: PreTrainedModel) -> Ways:
     seen, setting = _of_model.setdefault(model, {}), Setting.of(model)
     if setting not in seen:
-        architecture = type(model), model.config.to_json_string(use_diff=False), setting
+        stated = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
+        architecture = type(model), repr(sorted(stated.items())), setting
         if architecture not in _of_architecture:
             found = try_ways(model)
             if not found.finite:

@@ -117,7 +117,9 @@ def test_autocast_is_a_setting_of_its_own_that_is_tried_in_it(make_model, monkey
         shares_prompts(model)
         with torch.autocast("cpu", torch.bfloat16):
             shares_prompts(model)
-    shares_prompts(make_model(seed=1))  # Other weights are no other architecture.
+    other = make_model(seed=1)  # Other weights, from another place, are no other architecture.
+    other.config._name_or_path = "elsewhere"
+    shares_prompts(other)
     assert seen == [False, True]
 
 

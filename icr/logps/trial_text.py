@@ -38,7 +38,8 @@ class Text:
         """As long as the model's context allows."""
         config = model.config.get_text_config()
         vocabulary: int = config.vocab_size
-        length = min(length, LONGEST, (stated(config, "max_position_embeddings") or LONGEST) - 8)
+        positions: int = stated(config, "max_position_embeddings") or -1  # XLNet has −1 for any number.
+        length = min(length, LONGEST, positions - 8 if positions > 0 else LONGEST)
         tail = max(3, length // 6)
         generator = torch.Generator().manual_seed(0)
         low, high = vocabulary // 4, max(vocabulary // 4 + 1, 3 * vocabulary // 4)  # Special tokens are at the ends.

@@ -95,7 +95,15 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "xmod": {"default_language": "en_XX"},
     "zamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "num_key_value_heads": 4, "attention_head_dim": 16},
-    "zamba2": {"layers_block_type": ["mamba", "hybrid"] * 2, "n_mamba_heads": 8, "chunk_size": 16},
+    "zamba2": {
+        "layers_block_type": ["mamba", "hybrid"] * 2,
+        "n_mamba_heads": 8,
+        "mamba_headdim": 8,
+        "num_key_value_heads": 4,
+        "attention_head_dim": 16,
+        "attention_hidden_size": 64,
+        "chunk_size": 16,
+    },
     "zaya": {"num_experts_per_tok": 1},
 }
 """What the types need besides, or what makes them special."""

@@ -199,3 +199,11 @@ def test_looking_for_randomness_takes_none_of_the_callers(make_model):
     model, before = make_model(), torch.get_rng_state()
     require_calm_training(model)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_that_gives_other_numbers_each_time_is_refused(make_model):
+    """As Reformer does, which hashes at random in evaluation too."""
+    model = make_model()
+    model.lm_head.register_forward_hook(lambda module, args, out: out + 0.05 * torch.randn_like(out))
+    with pytest.raises(ModelError, match="its log-prob of a token differs from pass to pass, by 0.0"):
+        shares_prompts(model)

@@ -9,17 +9,23 @@ from icr.logps.attention import joins_rows, shares_prompts
 from icr.logps.engine import sequence_sums, token_logps
 from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
 from icr.logps.scoring import NonFiniteLogpError, score
+from icr.logps.trial import Ways
+from icr.logps.ways import require_calm_training, settle, ways_of
 
 __all__ = [
     "MAX_ROW",
     "IdPair",
     "NonFiniteLogpError",
     "TokenLayout",
+    "Ways",
     "joins_rows",
     "lay_out",
+    "require_calm_training",
     "rows_by_prompt",
     "score",
     "sequence_sums",
+    "settle",
     "shares_prompts",
     "token_logps",
+    "ways_of",
 ]

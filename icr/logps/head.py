@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from icr.logps import fused
 from icr.logps.family import stated
@@ -32,7 +32,7 @@ def selected_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.
         raise ValueError(f"hidden {tuple(hidden.shape)} and targets {tuple(targets.shape)} do not fit")
     head, config = model.get_output_embeddings(), model.config.get_text_config()
     if not _is_plain(head):
-        return _by_calling(head, hidden, targets, config)
+        return called_logps(model, hidden, targets)
     if not is_scaled(config) and fused.serves(hidden, head):
         return fused.fused_logps(hidden, head.weight, targets, stated(config, SOFTCAP))
     arguments = (hidden, head.weight, head.bias, targets, config, torch.is_grad_enabled())
@@ -46,10 +46,12 @@ def _is_plain(head: torch.nn.Module) -> bool:
     return type(head) is torch.nn.Linear and type(head.weight) is torch.nn.Parameter and not any(hooks)
 
 
-def _by_calling(
-    head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor, config: PretrainedConfig
-) -> torch.Tensor:
+def called_logps(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """As `selected_logps`, by calling the head, which with an adapter, quantisation or hook is no plain matrix."""
+    head, config = model.get_output_embeddings(), model.config.get_text_config()
     weight: Any = head.weight
+    if weight.is_floating_point():
+        hidden = hidden.to(weight.dtype)  # Mamba's residual stream is float32 in any case.
     size = max(1, CHUNK_ELEMENTS // weight.shape[0])
 
     def chunk_logps(states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from icr.logps.attention import shares_prompts
 from icr.logps.engine import token_logps
 from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, row_width, rows_by_prompt
+from icr.logps.ways import settle
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def score(
     *,
     tokens_per_batch: int,
     on_batch: Callable[[int], object] = lambda done: None,
+    all_ranks: bool = False,
 ) -> list[np.ndarray]:
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
@@ -42,13 +44,18 @@ def score(
         model: used in evaluation mode, and left in the mode that it was in.
         tokens_per_batch: rows times longest row of one forward pass; a longer single sequence is a batch of its own.
         on_batch: called with the number of sequences that each batch has finished (for progress bars).
+        all_ranks: whether all ranks call this at one time, each with its share, be it empty. They then agree how the
+            model is run.
 
     Returns:
         One float32 array per sequence, of its response's length, in the order given.
 
     Raises:
         NonFiniteLogpError: a log-prob is NaN or infinite.
+        ModelError: the model's log-probs cannot be had.
     """
+    if all_ranks:
+        settle(model)
     same = _copies(sequences)
     results: dict[int, np.ndarray] = {}
     share = shares_prompts(model)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from icr.errors import ModelError
-from icr.models import adapters
+from icr.models import adapters, randomness
 from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of, check_exists, reading
@@ -227,13 +227,7 @@ class Loader:
 
     def _ready(self, loaded: LoadedModel, device: torch.device | str) -> LoadedModel:
         model = loaded.model
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-            # Attention and layer dropout are plain numbers, such as `attention_dropout` and `layerdrop`.
-            for name, value in vars(module).items():
-                if "drop" in name and isinstance(value, float):
-                    setattr(module, name, 0.0)
+        randomness.switch_off(model)
         self.mark_trained(model, adapted=loaded.base is not None)
         move(model, device)
         model.eval()

@@ -32,7 +32,7 @@ class ImplicitRewardModule(LightningModule):
         batch_idx: int = 0,
         on_batch: Callable[[int], object] = lambda done: None,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Token log-probs of each `(prompt_ids, response_ids)` under both models.
+        """Token log-probs of each `(prompt_ids, response_ids)` under both models. Called by all ranks together.
 
         Returns:
             `(policy, reference)` per sequence, each of the response's length, float32, nats.
@@ -43,7 +43,8 @@ class ImplicitRewardModule(LightningModule):
         sides = []
         for side in (self.policy, self.reference):
             with _opened(side) as model:
-                sides.append(score(model, batch, tokens_per_batch=self.tokens_per_batch, on_batch=on_batch))
+                budget = self.tokens_per_batch
+                sides.append(score(model, batch, tokens_per_batch=budget, on_batch=on_batch, all_ranks=True))
         return list(zip(*sides, strict=True))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from icr.data.datamodule import PairMicroBatches
 from icr.errors import RunError
+from icr.logps import settle
 from icr.models.arithmetic import Arithmetic
 from icr.models.loading import LoadedModel
 from icr.modules.pair_logps import pair_logps, partner_logps, to_device
@@ -32,6 +33,8 @@ def reference_logps(
     where both are one model, the log-ratio of step 0 is 0 in any precision, which in 16 bits it is not if so little as
     the padding differs.
 
+    Called by all ranks together.
+
     Args:
         micro_batches: each pair once, as `CrossLingualPairDataModule.one_pass` plans them; this process's share.
         reference: its weights are rounded as the arithmetic has it, and stay so.
@@ -47,6 +50,7 @@ def reference_logps(
     reference.model.eval()
     try:
         with arithmetic.scoring(device):
+            settle(reference.model)
             for index in range(len(micro_batches)):
                 batch = to_device(micro_batches[index], device)
                 side = pair_logps(logps, batch)

@@ -16,7 +16,6 @@ from torch.distributed.fsdp import fully_shard
 
 from icr import distributed
 from icr.errors import ConfigError
-from icr.logps import joins_rows, shares_prompts
 from icr.models.arithmetic import Arithmetic
 from icr.models.loading import LoadedModel
 from icr.modules.token_logps import TokenLogps
@@ -135,8 +134,6 @@ class FSDP2(OneArithmetic):
 
     def shard(self, policy: TokenLogps, mesh: DeviceMesh) -> None:
         """One group of weights per decoder layer, and one for embeddings, last norm and head."""
-        for tried in (shares_prompts, joins_rows):
-            tried(policy.policy)  # While the model is whole, and remembered: ranks would meet the trial at will.
         for module in list(policy.modules()):
             if type(module).__name__ in (policy.policy._no_split_modules or ()):
                 fully_shard(module, mesh=mesh, reshard_after_forward=self.reshard_after_forward)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from icr.logps import attention, joined, lay_out, padded, score, shares_prompts, token_logps
+from icr.logps import attention, joined, lay_out, padded, score, shares_prompts, token_logps, ways
 
 FAMILIES = ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3_text", "cohere", "granite", "hyperclovax", "tied"]
 END = 2
@@ -105,7 +105,7 @@ def test_a_family_that_keeps_the_spans_from_its_attention_is_found_out(make_mode
     monkeypatch.setitem(
         joined.AttentionInterface._global_mapping,
         "sdpa",
-        lambda *args, icr_spans, **options: joined.sdpa_attention_forward(*args, **options),
+        lambda *args, icr_spans=None, **options: joined.sdpa_attention_forward(*args, **options),
     )
     assert not attention.joins_rows(model)
 
@@ -124,6 +124,7 @@ def test_a_prompt_is_run_once(shared_model, sequences):
 def test_a_model_that_takes_no_mask_runs_rows_apart_and_says_so(make_model, sequences, caplog, monkeypatch):
     expected = score(make_model(), sequences, tokens_per_batch=1000)
     monkeypatch.setattr(padded, "MASKABLE", ("eager",))
+    monkeypatch.setattr(ways, "_of_architecture", {})
     model = make_model()
     with caplog.at_level("INFO"):
         got = score(model, sequences, tokens_per_batch=1000)

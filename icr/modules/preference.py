@@ -19,7 +19,7 @@ from icr import distributed
 from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
-from icr.logps import require_calm_training
+from icr.logps import settle
 from icr.losses import Objective
 from icr.metrics import Metric
 from icr.modules.pair_logps import pair_logps, partner_logps
@@ -64,10 +64,10 @@ class PreferenceModule(LightningModule):
         under a strategy that does.
 
         Raises:
-            ModelError: it gives other log-probs in training mode than in evaluation mode, or none.
+            ModelError: its log-probs cannot be had.
         """
         with self.trainer.precision_plugin.forward_context():
-            require_calm_training(self.policy)
+            settle(self.policy)
         if self._shard and self.device_mesh:
             self._shard(self.logps, self.device_mesh["data_parallel"])
         self._kept = dict(self.named_buffers())

@@ -19,6 +19,7 @@ from icr import distributed
 from icr.checks import require_counts, require_number
 from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
+from icr.logps import require_calm_training
 from icr.losses import Objective
 from icr.models.loading import LoadedModel
 from icr.models.memory import checkpoint_activations
@@ -141,6 +142,8 @@ class Training:
     def _start(self, round: int, load: Callable[[], LoadedModel]) -> LoadedModel:
         start = load()
         _check_weights(start, f"{round_folder(round)}: the weights of {start.path} cannot be trained")
+        with self.strategy.arithmetic(self.settings.precision).scoring(start.model.device):
+            require_calm_training(start.model)
         if self.settings.gradient_checkpointing:
             checkpoint_activations(start.model)
         start.model.train()

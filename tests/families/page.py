@@ -37,8 +37,8 @@ HEAD = """\
 
 What the log-prob engine does with each causal language model of {version}: a tiny
 random one of each type, in float32 on a CPU, on sequences longer than its attention windows, against
-`model(ids).logits`. A run finds the same out about its own models, at their first use and in its own precision, and says
-in the log what it could not use.
+`model(ids).logits`. A run finds the same out about its own models, at their first use and in its own precision, and
+says in the log what it could not use.
 
 **{total} types tried: {agree} agree with the engine's own head, {own} are right through their own forward pass,
 {refused} are refused; {calm} compute the same in training as in evaluation, and can be trained.** {unbuilt} more could

@@ -41,7 +41,7 @@ random one of each type, in float32 on a CPU, on sequences longer than its atten
 says in the log what it could not use.
 
 **{total} types tried: {agree} agree with the engine's own head, {own} are right through their own forward pass,
-{refused} are refused; {calm} compute the same in training as in evaluation, and can be trained.** {unbuilt} more could
+{refused} are refused; {calm} compute the same in training as in evaluation.** {unbuilt} more could
 not be made tiny here, and {composed} are text models of this list within a model of images or sound.
 
 - *shares*: responses to a prompt share one pass over it. *joins*: on a CPU, rows lie behind each other without padding.

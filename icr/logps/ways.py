@@ -11,7 +11,6 @@ from transformers import PreTrainedModel
 
 from icr import distributed
 from icr.errors import ModelError
-from icr.logps.joined import may_join
 from icr.logps.trial import Ways, train_mode_problem, try_ways
 
 log = logging.getLogger(__name__)
@@ -111,11 +110,11 @@ def _found(model: PreTrainedModel) -> Ways:
         stated = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
         architecture = type(model), repr(sorted(stated.items())), setting
         if architecture not in _of_architecture:
-            found = try_ways(model)
+            seen[setting] = found = try_ways(model)
+            _say(model, setting, found)
             if not found.finite:
                 return found  # Of weights that are not numbers nothing is learnt about others.
             _of_architecture[architecture] = found
-            _say(model, setting, found)
         seen[setting] = _of_architecture[architecture]
     return seen[setting]
 
@@ -131,5 +130,3 @@ def _say(model: PreTrainedModel, setting: Setting, found: Ways) -> None:
         log.info("%s cannot share prompts between responses: each response is run with its own prompt", name)
     if found.head and found.why:
         log.info("%s: what was tried and left%s", name, why)
-    elif found.head and may_join(model) and not found.joins:
-        log.info("%s: rows are padded, not joined", name)

@@ -205,5 +205,5 @@ def test_a_model_that_gives_other_numbers_each_time_is_refused(make_model):
     """As Reformer does, which hashes at random in evaluation too."""
     model = make_model()
     model.lm_head.register_forward_hook(lambda module, args, out: out + 0.05 * torch.randn_like(out))
-    with pytest.raises(ModelError, match=r"its log-prob of a token differs from pass to pass, by 0\.0"):
+    with pytest.raises(ModelError, match="its log-prob of a token differs from pass to pass"):
         shares_prompts(model)

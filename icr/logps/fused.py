@@ -1,4 +1,4 @@
-"""The head through the kernel of cut-cross-entropy, where that extra is installed: CUDA, half precision.
+"""The head through the kernel of cut-cross-entropy, where it is installed: CUDA, half precision.
 
 Wijmans et al. 2025, "Cut Your Losses in Large-Vocabulary Language Models": log-sum-exp and both gradients without a
 logit in the GPU's memory.

@@ -1,5 +1,6 @@
 """For every test: no network, one torch thread (tests run side by side on few cores), the same seeds; tiny models."""
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -14,6 +15,12 @@ import torch
 torch.set_num_threads(1)
 
 pytest_plugins = ["tests.tiny_models", "tests.tiny_training", "tests.vllm_engine"]
+
+
+def pytest_collection_finish() -> None:
+    """What imports have made stays: each model that is loaded would look through it again, for a third of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

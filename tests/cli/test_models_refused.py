@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -15,8 +17,8 @@ from icr.config import conf_dir
 from icr.doctor import __main__ as doctor
 from icr.export.__main__ import main as export
 from icr.run import __main__ as run
-from icr.rundir import Layout
-from icr.rundir.layout import FORMAT, round_stages
+from icr.rundir import Key, Layout, RunDirectory
+from icr.rundir.layout import round_stages
 from tests.report.fake_run import write_fake_run
 
 
@@ -90,9 +92,9 @@ def test_by_export(fault, tmp_path, capsys):
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = hydra.compose("config", ["experiment=paper_dpo", "data.dir=nowhere"])
     layout.config.write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
-    model = layout.round(0).model
-    shutil.copytree(folder, model)
-    layout.manifest.write_text(json.dumps({"format": FORMAT, "stages": {round_stages(0).model: {"seconds": 1.0}}}))
+    stage, model = round_stages(0).model, layout.round(0).model
+    store = RunDirectory(layout.path, {stage: Key({}, {})})
+    store.folder(stage, lambda: SimpleNamespace(save=partial(shutil.copytree, folder, dirs_exist_ok=True)))
     capsys.readouterr()
     assert export([str(layout.path), "--to", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err

@@ -11,6 +11,7 @@ no hook for any of this.
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -31,6 +32,8 @@ from icr.run.__main__ import main
 def serve() -> None:
     """Answer requests until standard input ends."""
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         ranks, port = request["ranks"], _free_port()

@@ -59,7 +59,13 @@ def watched(monkeypatch) -> Watched:
     return found
 
 
-@pytest.mark.parametrize("more", [[], ["adapter=lora", "loss=kto"]], ids=["all weights", "adapter"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([], id="all weights"),
+        pytest.param(["adapter=lora", "loss=kto"], id="adapter", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_of_a_round_is_left_for_the_next(pocket_pair, tmp_path, watched: Watched, more, capfd):
     arguments = [
         *settings(pocket_pair),

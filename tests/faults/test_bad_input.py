@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from icr.rundir.layout import FORMAT, round_stages
+from icr.models.loading import Loader
+from icr.rundir import Key, RunDirectory
+from icr.rundir.layout import round_stages
 from tests.e2e import tiny
 from tests.faults.bad_input import commands, files, models, settings
 from tests.faults.bad_input.attempt import Case, World, attempt
@@ -34,10 +35,9 @@ def world(tmp_path_factory) -> World:
     tiny.pocket_model(folder / "pocket", 3)
     texts = {"en": ["Name a river.", "Name a hill."], "sw": ["Taja mto.", "Taja kilima."]}
     tiny.write_prompts(folder / "prompts", texts)
-    for name, stages in (("run", [round_stages(0).model]), ("begun", [])):
-        tiny.byte_llama(folder / name / "round_0/model", 4, context=256)
-        manifest = {"format": FORMAT, "stages": {stage: {"output": stage} for stage in stages}}
-        (folder / name / "manifest.json").write_text(json.dumps(manifest))
+    trained, stage = Loader().load(tiny.byte_llama(folder / "trained", 4, context=256)), round_stages(0).model
+    RunDirectory(folder / "run", {stage: Key({}, {})}).folder(stage, lambda: trained)
+    RunDirectory(folder / "begun", {stage: Key({}, {})})
     return World(folder)
 
 

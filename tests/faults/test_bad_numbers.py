@@ -23,7 +23,8 @@ BAD = {
 }
 MEANT = {
     ("reward.slope", "inf"): "labels that never err",
-    ("data.prompts_per_language", "-digits"): "refused when the prompts are read, with how many there are",
+    ("data.prompts_per_language", "digits"): "refused when the prompts are read, with how many there are",
+    ("data.prompts_per_language", "-digits"): "the same",
 }
 """What is a value after all."""
 NAMED_ABOVE = "optim.optimizer"

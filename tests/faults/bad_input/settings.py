@@ -147,7 +147,7 @@ ROWS: dict[str, list[str | tuple[str, str]]] = {
         *(f"sampling=vllm_server sampling.urls=[http://a:1] sampling.{rest}" for rest in ("timeout=0", "retries=x")),
     ],
     "a folder of prompts that is none": [
-        ("data=parallel data.dir=/nope made_for=null", "/nope"),
+        ("data=parallel data.dir=/nope made_for=null model=pocket", "/nope"),
         ("data=parallel data.dir={world}/prompts/en.jsonl made_for=null model=pocket", "en.jsonl"),
         ("data=parallel made_for=null model=pocket", "data.dir"),
     ],

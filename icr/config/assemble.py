@@ -28,6 +28,7 @@ from icr.config.signatures import KINDS, check, signature
 from icr.errors import ConfigError
 from icr.evaluation import JudgedEvaluation
 from icr.models import Loader, Lora
+from icr.models.dtypes import torch_dtype
 from icr.rounds import Stage
 from icr.training import PRECISIONS, TrainerSettings
 from icr.types import DataSource
@@ -185,6 +186,7 @@ def _check_optimizer(settings: Settings) -> None:
     if trainer.precision not in strategy.precisions:
         known = ", ".join(strategy.precisions)
         raise ConfigError(f"trainer.precision must be one of {known}, got {trainer.precision!r}.")
+    _check_epsilon(settings, made)
     if strategy.shards and type(made).__module__.startswith("bitsandbytes"):
         raise ConfigError("optim: 8-bit optimisers cannot take weights that strategy=fsdp2 splits; give optim=adamw.")
     if strategy.shards and settings.adapter and settings.adapter.quantisation:
@@ -197,4 +199,16 @@ def _check_arithmetic(settings: Settings) -> None:
         raise ConfigError(
             f"trainer.precision={settings.trainer.precision} computes in {cast}, which does not go with "
             f"model.loader.dtype={held}: give model.loader.dtype=float32, or a trainer.precision of the same kind."
+        )
+
+
+def _check_epsilon(settings: Settings, made: torch.optim.Optimizer) -> None:
+    """Torch's plain optimisers add their epsilon in the dtype of the weights, where it keeps them from 0 / 0."""
+    held = settings.arithmetic.weights or settings.model.loader.dtype
+    epsilon = made.defaults.get("eps")
+    plain = type(made).__module__.startswith("torch.optim") and not made.defaults.get("fused")
+    if plain and epsilon and not settings.adapter and not torch.tensor(epsilon, dtype=torch_dtype(held)):
+        raise ConfigError(
+            f"optim.optimizer.eps={epsilon:g} is 0 in {held}, which the weights are trained in: a weight without a "
+            f"gradient would become NaN. Give optim.optimizer.eps=1e-6 or more, or another trainer.precision."
         )

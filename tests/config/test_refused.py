@@ -101,6 +101,7 @@ REFUSED = {
     "+strategy.stage=1": "strategy.stage is not a setting of DDP",
     "strategy=fsdp2 strategy.reshard_after_forward=2": "strategy.reshard_after_forward must be true or false, got 2",
     "trainer.precision=16-mixed model.loader.dtype=bfloat16 trainer.gradient_clip=0": "not go with model.loader.dtype",
+    "trainer.precision=16-true optim.optimizer.fused=null": "optim.optimizer.eps=1e-08 is 0 in float16, which",
     "strategy=fsdp2 trainer.precision=64-true": "trainer.precision must be one of 32-true, bf16-true, bf16-mixed",
     "strategy=fsdp2 optim=adamw8bit": "optim: 8-bit optimisers cannot take weights that strategy=fsdp2 splits",
     "strategy=fsdp2 adapter=qlora": "adapter: strategy=fsdp2 cannot split 4-bit weights",

@@ -80,6 +80,8 @@ def measure(program: Program, given: list[str], chosen: Combination, directory: 
         f"strategy={chosen.strategy}", f"trainer.devices={chosen.ranks}", "trainer.accelerator=cpu",
         "trainer.global_batch_size=2", f"trainer.micro_batch_size={2 // chosen.ranks}", "optim.lr=1e-30",
     ]  # fmt: skip
+    if chosen.precision == "16-true":
+        arguments.append("optim.optimizer.eps=1e-4")
     run = program.ok(directory, arguments, ranks=chosen.ranks)
     assert "Warning" not in run.output, run.output
     metrics = pd.read_csv(run.directory / "metrics.csv")

@@ -156,8 +156,8 @@ def training(settings: config.Settings, folder: Path) -> Callable[[], object]:
     stages = round_stages(0)
     keys = {stage: Key({}, {}) for stage in (stages.skipped, stages.pairs, stages.model)}
     store = RunDirectory(Path(tempfile.mkdtemp(dir=folder)), keys)
-    budget = settings.scoring.tokens_per_batch
-    start = lambda loaded: RoundStart(store, 0, loaded, None, settings.model.loader, budget, (0,))  # noqa: E731
+    loader, arithmetic = settings.model.loader, settings.arithmetic
+    start = lambda loaded: RoundStart(store, 0, loaded, None, loader, arithmetic, (0,))  # noqa: E731
     made = lambda loaded: GivenPairs(start(loaded), make=lambda renderer: pairs, context=None)  # noqa: E731
     return lambda: settings.training.run(store, 0, lambda: policy, made, [])
 

@@ -18,6 +18,7 @@ class Sampler:
 
     n: int = 1
     temperature: float = 1.0
+    prompts_per_part: int = 100
     log: list[str] = field(default_factory=list)
 
     def sample(self, policy, prompts: Sequence[Prompt], seed: tuple, on_batch) -> list[Response]:

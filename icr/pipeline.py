@@ -54,6 +54,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         settings = self.settings
         settings.sampling.require()
+        if settings.judge:
+            settings.judge.require()
         self.renderer = settings.model.loader.renderer(settings.model.path)
         self.context = self._context()
         if settings.scores:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from icr.judges import Answer, Comparison, Score, Verdict
+from icr.judges import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, Verdict
 from icr.types import Prompt, Response
 
 PROMPTS = [Prompt(id, language, f"{id}?", f"{id}?") for language in ("en", "sw") for id in ("p", "q")]
@@ -36,7 +36,7 @@ class Sampler:
 
 
 @dataclass
-class Comparing:
+class Comparing(PairwiseJudge):
     """Verdicts by text of the answer, else a refusal; keeps what it was asked."""
 
     verdicts: dict[str, Verdict]
@@ -52,7 +52,7 @@ class Comparing:
 
 
 @dataclass
-class Scoring:
+class Scoring(PointwiseJudge):
     """Scores by text of the answer, else a refusal; keeps what it was asked."""
 
     values: dict[str, float]

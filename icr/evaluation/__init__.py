@@ -13,7 +13,7 @@ accuracy.py            reward accuracy
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
-from icr.evaluation.benchmark import Bench, Benchmark, Figures, OpenBenchmark, Result, Setting, StageParts, Subject
+from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.figures import figures
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
@@ -25,12 +25,10 @@ __all__ = [
     "AnswerFiles",
     "Bench",
     "Benchmark",
-    "Figures",
     "JudgedEvaluation",
     "JudgedResponse",
     "OpenBenchmark",
     "OpenEvaluation",
-    "Result",
     "Setting",
     "StageParts",
     "Subject",

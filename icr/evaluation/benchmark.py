@@ -10,12 +10,10 @@ from typing import ClassVar, Protocol
 from icr.judges import ReferenceAnswers
 from icr.models import LoadedModel, Loader
 from icr.rundir import RunDirectory
+from icr.rundir.measured import Result
 from icr.sampling import Sampler
 from icr.sampling.decoding import Seed
 from icr.types import PromptSet
-
-Figures = dict[str, dict[str, float]]
-"""`[figure][language]`, with `mean` for the mean over the target languages."""
 
 
 @dataclass(frozen=True)
@@ -86,21 +84,6 @@ class StageParts:
     content: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     loads: bool = False
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a benchmark has found about all of its models.
-
-    Attributes:
-        benchmark: its name.
-        figures: by model.
-        notes: sentences on what the figures are of: the judge, the length control, what was left out, what was spent.
-    """
-
-    benchmark: str
-    figures: Mapping[str, Figures]
-    notes: Sequence[str] = ()
 
 
 class OpenBenchmark(Protocol):

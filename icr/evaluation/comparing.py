@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from icr import distributed
-from icr.evaluation.benchmark import Bench, Result, StageParts, Subject
+from icr.evaluation.benchmark import Bench, StageParts, Subject
 from icr.evaluation.figures import figures
 from icr.evaluation.stage import JudgedResponse, answered, judged
 from icr.rundir import ResponseTable, fingerprint
 from icr.rundir.layout import answers_stage, evaluation_stage
+from icr.rundir.measured import Result
 from icr.sampling import Sampler
 from icr.types import Prompt, PromptSet, Response
 
@@ -78,7 +79,7 @@ class OpenEvaluation:
 
     def result(self) -> Result:
         """Figures of every model."""
-        return Result("win_rate", {name: figures(rows) for name, rows in self.rows.items()})
+        return Result({name: figures(rows) for name, rows in self.rows.items()})
 
     def _answers(self, subject: Subject, bench: Bench) -> list[Response]:
         if subject.path is not None:

@@ -177,6 +177,25 @@ class Layout:
         return self.table(evaluation_stage(model))
 
     @property
+    def measured(self) -> Path:
+        """What `icr evaluate` has found: `icr.rundir.measured.Measured`."""
+        return self.path / "results.json"
+
+    @property
+    def leaderboard(self) -> Path:
+        """The page of what it has found."""
+        return self.path / "leaderboard.html"
+
+    @property
+    def leaderboard_csv(self) -> Path:
+        """Its figures as a table, a row per model, benchmark, figure and language."""
+        return self.path / "leaderboard.csv"
+
+    def alpaca(self, model: str, language: str) -> Path:
+        """Folder of a model's files in one language, as alpaca_eval reads them."""
+        return self.path / "alpaca_eval" / language / model
+
+    @property
     def benchmarks(self) -> Path:
         """Where `icr evaluate` measures the run's models, in a directory of its own."""
         return self.path / "benchmarks"

@@ -1,7 +1,10 @@
 """Figures about models: answers sampled and judged, win rates, length control, reward accuracy.
 
 settings.py            the config group
-stage.py               sample → judge → rows, a stage of the run directory
+benchmark.py           what models are measured by, and what that needs
+comparing.py           the benchmark of win rates
+stage.py               answers, and verdicts on them: stages of the run directory
+alpaca_files.py        AlpacaEval's files in many languages
 figures.py             rows → figures, by language
 win_rate.py            win rate, its standard error, means over languages
 length_controlled.py   win rate at equal length
@@ -9,15 +12,26 @@ reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
 """
 
+from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
+from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.figures import figures
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
-from icr.evaluation.stage import JudgedResponse, evaluate
+from icr.evaluation.stage import JudgedResponse
 
 __all__ = [
+    "AlpacaPrompts",
+    "AnswerFiles",
+    "Bench",
+    "Benchmark",
     "JudgedEvaluation",
     "JudgedResponse",
-    "evaluate",
+    "OpenBenchmark",
+    "OpenEvaluation",
+    "Setting",
+    "StageParts",
+    "Subject",
     "figures",
     "reward_accuracies",
     "rewards_under",

@@ -43,6 +43,8 @@ class JudgedEvaluation:
     """Of that source: `dev` for tuning, `test` for tables."""
     n: int = 1
     """Answers per prompt (decoded as training samples are, unless `sampling` says otherwise)."""
+    seed: int | None = None
+    """Of the answers; None takes the run's."""
     sampling: Mapping[str, object] = field(default_factory=dict)
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
     language_check: Gate | None = None

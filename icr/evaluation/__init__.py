@@ -10,12 +10,16 @@ win_rate.py            win rate, its standard error, means over languages
 length_controlled.py   win rate at equal length
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
+lm_eval.py             the benchmark of lm-evaluation-harness's tasks
+harness_tasks.py       which of its tasks stand for a benchmark in each language
+harness.py             what it is asked for, and what it answers
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.figures import figures
+from icr.evaluation.lm_eval import LMEval
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
 from icr.evaluation.stage import JudgedResponse
@@ -27,6 +31,7 @@ __all__ = [
     "Benchmark",
     "JudgedEvaluation",
     "JudgedResponse",
+    "LMEval",
     "OpenBenchmark",
     "OpenEvaluation",
     "Setting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +45,10 @@ def as_arguments(words: Sequence[str]) -> list[str]:
     Raises:
         RunError: the run does not say what it was made with.
     """
-    first, *rest = words or [""]
+    # Hydra wants a sign before keys that are not there yet, as names of models never are.
+    first, *rest = [re.sub(r"^(?=evaluate\.(answers|models)\.)", "++", word) for word in words] or [""]
     if not first or first.startswith("-") or "=" in first:
-        return list(words)
+        return [first, *rest] if first else rest
     layout = Layout(Path(first))
     if not layout.manifest.is_file():
         if layout.rounds():

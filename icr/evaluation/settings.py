@@ -83,11 +83,13 @@ class JudgedEvaluation:
         return self.judge
 
     def open(self, setting: Setting) -> OpenEvaluation:
-        """Read prompts and reference answers.
+        """See that the judge can be asked, and read prompts and reference answers.
 
         Raises:
+            ConfigError: the judge lacks a key or a package.
             DataError: a file is not as it should be, or a prompt has no reference answer.
         """
+        self.judge.require()
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
         return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))

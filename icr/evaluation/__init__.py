@@ -13,6 +13,11 @@ accuracy.py            reward accuracy
 lm_eval.py             the benchmark of lm-evaluation-harness's tasks
 harness_tasks.py       which of its tasks stand for a benchmark in each language
 harness.py             what it is asked for, and what it answers
+mt_bench.py            the benchmark of MT-Bench, in many languages
+mt_bench_files.py      its questions and reference answers
+mt_bench_answers.py    models answer its turns
+mt_bench_grading.py    what a grader reads, and how its number is understood
+mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
@@ -20,6 +25,9 @@ from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, S
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.figures import figures
 from icr.evaluation.lm_eval import LMEval
+from icr.evaluation.mt_bench import MTBench
+from icr.evaluation.mt_bench_files import MTFiles
+from icr.evaluation.mt_bench_grading import GradingPrompt
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
 from icr.evaluation.stage import JudgedResponse
@@ -29,9 +37,12 @@ __all__ = [
     "AnswerFiles",
     "Bench",
     "Benchmark",
+    "GradingPrompt",
     "JudgedEvaluation",
     "JudgedResponse",
     "LMEval",
+    "MTBench",
+    "MTFiles",
     "OpenBenchmark",
     "OpenEvaluation",
     "Setting",

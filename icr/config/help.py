@@ -48,7 +48,7 @@ def _option_comments(path: Path, group: str) -> dict[str, str]:
     text = path.read_text(encoding="utf-8")
     base = re.search(r"^defaults: \[(\w+)\]", text, re.MULTILINE)
     inherited = _option_comments(path.with_stem(base[1]), group) if base else {}
-    placed = "" if text.startswith("# @package _global_") else f"{group}."
+    placed = "" if text.startswith("# @package _global_") else f"{group.replace('/', '.')}."
     return inherited | {f"{placed}{key}": comment for key, comment in _comments(path)}
 
 

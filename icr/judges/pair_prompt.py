@@ -18,7 +18,7 @@ AROUND = " \t\r\n\"'`*.,:;()[]"
 
 @dataclass(frozen=True)
 class PairPrompt:
-    """A system message, a user message with two answers in it, and the words for either. Config group `judge_prompt`.
+    """A system message, a user message with two answers in it, and the words for either. Config group `judge/prompt`.
 
     Raises:
         ValueError: a placeholder is missing or unknown, or a word stands for two things or none.

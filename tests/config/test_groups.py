@@ -24,6 +24,8 @@ NEEDED = {
     "data=pocket_demonstrations": ["stage=sft"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
     "judge=none": ["evaluation=none"],
+    **{f"judge={name}": ["~evaluation.reward_prompts"] for name in ("gpt4.1", "gpt4_1106")},
+    **{f"judge={name}": ["~evaluation.reward_prompts", "judge.endpoint.model=m"] for name in ("openai", "vllm")},
     "model=hf": ["model.path=policy", "model.reference=sft", "data=parallel", "data.dir=prompts"],
     **{f"model={name}": ["data=parallel", "data.dir=prompts"] for name in PRESETS},
     "sampling=vllm_server": ["sampling.urls=[http://localhost:8000]"],

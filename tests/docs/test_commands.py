@@ -65,8 +65,8 @@ def test_every_report_is_accepted_and_misses_its_run_alone(arguments, tmp_path, 
 
 
 def test_the_table_of_choices_has_every_option():
-    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+` ?)+)\|", CHOICES, re.MULTILINE)
-    listed = {group: set(re.findall(r"`(\w+)`", options)) for group, options in rows}
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`[\w.]+` ?)+)\|", CHOICES, re.MULTILINE)
+    listed = {group: set(re.findall(r"`([\w.]+)`", options)) for group, options in rows}
     groups = [folder for folder in conf_dir().iterdir() if folder.is_dir()]
     assert listed == {group.name: {path.stem for path in group.glob("[!_]*.yaml")} for group in groups}
 

@@ -25,6 +25,14 @@ repetition.py          whether a text runs in circles
 intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
+lm_eval.py             the benchmark of lm-evaluation-harness's tasks
+harness_tasks.py       which of its tasks stand for a benchmark in each language
+harness.py             what it is asked for, and what it answers
+mt_bench.py            the benchmark of MT-Bench, in many languages
+mt_bench_files.py      its questions and reference answers
+mt_bench_answers.py    models answer its turns
+mt_bench_grading.py    what a grader reads, and how its number is understood
+mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
@@ -40,6 +48,10 @@ from icr.evaluation.length_controlled import (
     length_controlled,
     length_controlled_win_rate,
 )
+from icr.evaluation.lm_eval import LMEval
+from icr.evaluation.mt_bench import MTBench
+from icr.evaluation.mt_bench_files import MTFiles
+from icr.evaluation.mt_bench_grading import GradingPrompt
 from icr.evaluation.repetition import repeats
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
@@ -50,11 +62,15 @@ __all__ = [
     "AnswerFiles",
     "Bench",
     "Benchmark",
+    "GradingPrompt",
     "Interval",
     "JudgedEvaluation",
     "JudgedResponse",
+    "LMEval",
     "LengthControlled",
     "LengthPrior",
+    "MTBench",
+    "MTFiles",
     "OpenBenchmark",
     "OpenEvaluation",
     "Setting",

@@ -15,9 +15,10 @@ from icr.errors import RunError
 from icr.report import open_run, samples, write_report
 from icr.report.__main__ import main
 from icr.report.leaderboard import answers, grids, headline, plots, print_leaderboard, write_leaderboard
+from icr.rundir import Layout, manifest
 from icr.rundir.measured import Difference, Measured, Result
 from tests.report.fake_leaderboard import LANGUAGES, LOOP, STRENGTH, fake_rows, write_fake_leaderboard
-from tests.report.fake_run import ATTACK, write_fake_run
+from tests.report.fake_run import ATTACK
 from tests.report.test_page import Tags
 
 RATES = {
@@ -215,8 +216,15 @@ def test_the_report_of_an_evaluation_is_its_leaderboard_in_the_same_bytes_each_t
     assert (full / "leaderboard.html").read_text(encoding="utf-8") == page
 
 
+def empty_run(directory):
+    """A run that has just begun."""
+    directory.mkdir()
+    manifest.write(Layout(directory).manifest, manifest.read(Layout(directory).manifest))
+    return directory
+
+
 def test_the_page_of_a_run_leads_to_its_leaderboard(full, tmp_path):
-    directory = write_fake_run(tmp_path / "run", rounds=1, prompts=2, samples=2, judge=False)
+    directory = empty_run(tmp_path / "run")
     assert 'id="benchmarks"' not in write_report(directory).read_text(encoding="utf-8")
     shutil.copytree(full, directory / "benchmarks")
     page = write_report(directory).read_text(encoding="utf-8")
@@ -230,4 +238,4 @@ def test_what_is_damaged_or_was_not_measured_is_said(full, tmp_path):
     with pytest.raises(RunError, match=r"results\.json is damaged"):
         write_leaderboard(tmp_path / "copy")
     with pytest.raises(RunError, match="measured nothing there"):
-        write_leaderboard(write_fake_run(tmp_path / "run", rounds=1, prompts=2, samples=2, judge=False))
+        write_leaderboard(empty_run(tmp_path / "run"))

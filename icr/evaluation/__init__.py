@@ -5,6 +5,7 @@ benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
 stage.py               answers, and verdicts on them: stages of the run directory
 alpaca_files.py        AlpacaEval's files in many languages
+arena_files.py         m-ArenaHard's
 figures.py             rows → figures, by language
 win_rate.py            win rate, its standard error, means over languages
 length_controlled.py   win rate at equal length
@@ -21,6 +22,7 @@ mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.figures import figures
@@ -35,6 +37,8 @@ from icr.evaluation.stage import JudgedResponse
 __all__ = [
     "AlpacaPrompts",
     "AnswerFiles",
+    "ArenaAnswers",
+    "ArenaPrompts",
     "Bench",
     "Benchmark",
     "GradingPrompt",

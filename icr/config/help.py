@@ -16,7 +16,7 @@ LINE = re.compile(r"^(?P<indent>[ -]*)(?P<key>[\w]+):(?P<value>.*?)(?:(?:^| )# (
 
 def groups(conf: Path) -> str:
     """Each group with its options and what it is for."""
-    purpose = dict(_comments(conf / "config.yaml"))
+    purpose = {key: text for path in conf.glob("*.yaml") for key, text in _comments(path)}
     folders = sorted(path.name for path in conf.iterdir() if path.is_dir())
     rows = [(group, " ".join(options(conf, group)), purpose.get(f"defaults.{group}", "")) for group in folders]
     return "\n".join(f"  {group:<16}{_beside(names, about, 60, 18)}" for group, names, about in rows)

@@ -14,7 +14,6 @@ from icr.config.command import run_app, said
 from icr.config.files import conf_dir
 from icr.config.recorded import with_overrides
 from icr.errors import RunError
-from icr.rundir.layout import Layout
 from icr.terminal import guarded, quiet
 
 
@@ -49,6 +48,8 @@ def as_arguments(words: Sequence[str]) -> list[str]:
     first, *rest = [re.sub(r"^(?=evaluate\.(answers|models)\.)", "++", word) for word in words] or [""]
     if not first or first.startswith("-") or "=" in first:
         return [first, *rest] if first else rest
+    from icr.rundir.layout import Layout  # Its room imports pandas, which --help does without.
+
     layout = Layout(Path(first))
     if not layout.manifest.is_file():
         if layout.rounds():

@@ -21,14 +21,14 @@ def render(template: str, script: str, **values: Any) -> str:
     Args:
         template: name of its file here. It may import from `macros.html`, and is given `style`, `script` and
             `script_hash`, by which alone its content security policy lets a script run.
-        script: name of its script's file here.
+        script: name of its script's file here, which may use what `elements.js` defines.
         values: what else it is given.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["direction"] = lambda language: "rtl" if language in RIGHT_TO_LEFT else "auto"
-    code = (HERE / script).read_text(encoding="utf-8")
+    code = "".join((HERE / name).read_text(encoding="utf-8") for name in ("elements.js", script))
     return environment.get_template(template).render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(code),

@@ -206,9 +206,14 @@ class Layout:
         """Its figures as a table, a row per model, benchmark, figure and language."""
         return self.path / "leaderboard.csv"
 
+    @property
+    def alpaca_eval(self) -> Path:
+        """Folder of all that alpaca_eval reads."""
+        return self.path / "alpaca_eval"
+
     def alpaca(self, model: str, language: str) -> Path:
         """Folder of a model's files in one language, as alpaca_eval reads them."""
-        return self.path / "alpaca_eval" / language / model
+        return self.alpaca_eval / language / model
 
     @property
     def benchmarks(self) -> Path:

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from icr.config import build, conf_dir
 from icr.config.command import as_overrides
 from icr.doctor.__main__ import PARTS
+from icr.evaluate.__main__ import as_arguments
 from icr.export.__main__ import parser
 from icr.report.__main__ import main as report
 from tests.docs.pages import PAGES, TUTORIALS, all_commands, write_files
@@ -34,7 +35,7 @@ def overrides(arguments: list[str], own: Path) -> list[str]:
     return [re.sub(r"^--config-dir=(\S+)", rf"hydra.searchpath=[file://{own}/\1]", word) for word in words]
 
 
-@pytest.mark.parametrize("word", ["run", "doctor", "export", "report"])
+@pytest.mark.parametrize("word", ["run", "evaluate", "doctor", "export", "report"])
 def test_there_are_commands_of_every_word(word):
     assert len(all_commands(word)) >= 2
 
@@ -50,6 +51,15 @@ def test_commands_of_the_doctor_compose(arguments, own):
     given = overrides([word for word in arguments if word not in PARTS], own)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         assert compose("doctor", given).doctor.samples
+
+
+@pytest.mark.parametrize("arguments", all_commands("evaluate"), ids=" ".join)
+def test_commands_of_an_evaluation_compose(arguments, own):
+    """A run or a model comes first, if there is one: `model.path` stands for both here."""
+    words = as_arguments([word if "=" in word else f"model.path={word}" for word in arguments])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("evaluate", ["data=pocket", *overrides(words, own)])
+    assert cfg.evaluate.models is not None
 
 
 @pytest.mark.parametrize("arguments", all_commands("export"), ids=" ".join)

@@ -42,6 +42,13 @@ COMPOSITIONS = {
     "data=pocket_demonstrations": ["stage=sft", "data=pocket_demonstrations"],
     "data=parallel": ["data=parallel", "data.dir={files}/prompts", "model=pocket", "langs.codes=[en,sw]"],
     "data=demonstrations": ["stage=sft", "data=demonstrations", "data.file={files}/a.jsonl", "model=pocket_sft"],
+    "evaluation=x_alpacaeval": [
+        "evaluation=x_alpacaeval",
+        "evaluation.prompts.dir={files}/alpaca",
+        "evaluation.prompts.full_set=2",
+        "evaluation.references.files='{files}/alpaca/{language}.json'",
+        "langs.codes=[en,sw]",
+    ],
     "data=preferences": ["stage=english_dpo", "data=preferences", "data.file={files}/a.jsonl", "model=pocket_sft"],
 }
 """Choices that together show every setting, by the name under which the table lists what only they have."""
@@ -55,8 +62,16 @@ OTHER = {
     "data.on_missing": "drop",
     "data.prompts_per_language": 1,
     "data.text_field": "other",
-    "evaluation.prompts.prompts_per_language": 3,
+    "evaluation.prompts.prompts_per_language": 1,
     "evaluation.sampling": {"temperature": 0.5},
+    "evaluation.language_check.confidence": 0.8,
+    "evaluation.language_check.languages": ["en", "sw", "de"],
+    "evaluation.prompts.dir": "{files}/alpaca_elsewhere",
+    "evaluation.prompts.full_set": None,
+    "evaluation.references.files": "{files}/alpaca_elsewhere/{language}.json",
+    "evaluation.sampling.top_k": 5,
+    "evaluation.sampling.top_p": 0.8,
+    "evaluation.seed": 7,
     "evaluation.split": "dev",
     "judge.endpoint.answers_as": ["x"],
     "judge.endpoint.base_url": "http://b:2/v1",
@@ -128,6 +143,11 @@ def write_files(folder: Path) -> None:
                 for n, text in enumerate(lines)
             ]
             (folder / name / f"{code}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("alpaca", "alpaca_elsewhere"):
+        (folder / name).mkdir()
+        for code, lines in texts.items():
+            rows = [{"id": n, "instruction": text, "output": f"{text} …"} for n, text in enumerate(lines)]
+            (folder / name / f"{code}.json").write_text(json.dumps(rows))
     for name in "ab":
         row = {"prompt": f"Say {name}.", "response": "yes", "chosen": "yes", "rejected": "no", "language": "en"}
         (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")

@@ -114,7 +114,7 @@ class OpenLMEval:
 
         self.found[subject.name] = {task: document(loaded) for task, loaded in self.tasks.items()}
 
-    def result(self) -> Result:
+    def result(self, baseline: str | None = None) -> Result:
         """Figures of every model: `<benchmark>/<metric>` in lm-eval's unit, its standard error, and documents."""
         return Result({model: self._figures(found) for model, found in self.found.items()}, notes=self._notes())
 

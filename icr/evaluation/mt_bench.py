@@ -152,7 +152,7 @@ class OpenMTBench:
             self.cut_off.setdefault(subject.name, Counter()).update(left_out)
         self.rows[subject.name] = graded(bench.store, subject.name, self.shown, turns, self.endpoint, self.settings)
 
-    def result(self) -> Result:
+    def result(self, baseline: str | None = None) -> Result:
         """Figures of every model, from 1 to 10."""
         return Result({name: figures(rows) for name, rows in self.rows.items()}, notes=self._notes())
 

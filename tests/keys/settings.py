@@ -71,6 +71,7 @@ OTHER = {
     "evaluation.references.files": "{files}/alpaca_elsewhere/{language}.json",
     "evaluation.sampling.top_k": 5,
     "evaluation.sampling.top_p": 0.8,
+    "evaluation.difficulty": "joint",
     "evaluation.seed": 7,
     "evaluation.split": "dev",
     "judge.endpoint.answers_as": ["x"],

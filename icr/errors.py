@@ -27,6 +27,14 @@ class RunError(ICRError):
     """The run directory cannot be used, or the run cannot go on (no pairs, non-finite numbers)."""
 
 
+class JudgeError(ICRError):
+    """A judge cannot be asked, or not any more; what it has answered is kept."""
+
+
+class BudgetError(JudgeError):
+    """A budget is used up before everything was asked; what was answered is kept."""
+
+
 class Reported(Exception):
     """A job of a sweep has failed, and its paragraph is printed."""
 

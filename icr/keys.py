@@ -1,7 +1,7 @@
 """What every stage of a run depends on: the one place in which the keys of stages are made.
 
     start, prompts ─→ responses ─→ rewards ─→ choices ─→ pairs ─→ model ─→ the next round's start
-                          └─ reward accuracy       └─→ diagnosis      └──→ evaluation
+                          └─ reward accuracy       └─→ diagnosis      └──→ answers ─→ evaluation
 
 A stage's key is its own settings and the versions of what it is made of. A version is the hash of a key, so that a
 change anywhere upstream changes every key that follows from it; models, prompts and other data that come from outside
@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from icr.config import Settings
-from icr.evaluation import JudgedEvaluation
+from icr.evaluation import OpenEvaluation, StageParts, Subject
+from icr.models import Loader
 from icr.rundir import Key, fingerprint
 from icr.rundir.fingerprint import Json
-from icr.rundir.layout import accuracy_stage, evaluation_stage, round_stages
+from icr.rundir.layout import accuracy_stage, round_stages
 from icr.types import Demonstration, Preference, Prompt
 
 
@@ -29,7 +30,7 @@ class Keys:
         settings: of the run.
         prompts: those that fit the context and are sampled from; none where examples are given.
         given: demonstrations or preferences that are trained on as they are.
-        evaluated: the prompts of the evaluation; none where nothing is evaluated.
+        evaluation: with its prompts read; None where nothing is evaluated.
         context: positions of the model, which examples that are given have to fit.
         known: keys by stage.
     """
@@ -37,24 +38,21 @@ class Keys:
     settings: Settings
     prompts: Sequence[Prompt]
     given: Sequence[Demonstration] | Sequence[Preference] = ()
-    evaluated: Sequence[Prompt] = ()
+    evaluation: OpenEvaluation | None = None
     context: int | None = None
     known: dict[str, Key] = field(default_factory=dict)
 
     def of_run(self) -> dict[str, Key]:
         """Keys of all stages."""
         settings = self.settings
-        evaluation = settings.evaluation
-        if evaluation:
-            for name, path in settings.stage.baselines.items():
-                self._evaluation(evaluation, name, path)
+        for name, path in settings.stage.baselines.items():
+            self._evaluation(name, path)
         policies = [settings.model.path]
         for round in range(settings.iterations):
             policies.append(self._round(round, policies))
-            if evaluation:
-                self._evaluation(evaluation, settings.stage.result.format(round=round), policies[-1])
-        if evaluation and settings.scores:
-            for name, prompt in evaluation.reward_prompts.items():
+            self._evaluation(settings.stage.result.format(round=round), policies[-1])
+        if settings.evaluation and settings.scores:
+            for name, prompt in settings.evaluation.reward_prompts.items():
                 if prompt != settings.reward_prompt:
                     self._rewards(accuracy_stage(name), prompt, 0, policies[:1])
         return self.known
@@ -130,32 +128,51 @@ class Keys:
         paths = {"round_start": start, "policy": pair.policy, "reference": pair.reference}
         return {"training_reference": self._version(paths[self.settings.training_reference])}
 
-    def _evaluation(self, evaluation: JudgedEvaluation, name: str, model: str) -> None:
-        settings = self.settings
-        self._add(
-            evaluation_stage(name),
-            {
-                "evaluation": replace(evaluation, reward_prompts={}),
-                "sampling": evaluation.decoding(settings.sampling),
-                "seed": settings.seed,
-                **self._loading(),
-            },
-            {"model": self._version(model), "prompts": fingerprint.of_value([asdict(p) for p in self.evaluated])},
-        )
+    def _evaluation(self, name: str, model: str) -> None:
+        if self.evaluation:
+            model_settings = {"seed": self.settings.seed, **self._loading()}
+            made = self.evaluation.stages(Subject(name, model))
+            self.known |= of_stages(made, self._version(model), model_settings)
 
     def _loading(self) -> dict[str, object]:
-        """How models are loaded for anything but training."""
-        quantisation = self.settings.adapter and self.settings.adapter.quantisation
-        loader = replace(self.settings.model.loader, adapter=None, frozen=())
-        return {"model": {"loader": loader}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}
+        adapter = self.settings.adapter
+        return loading(self.settings.model.loader, adapter and adapter.quantisation)
 
     def _version(self, model_or_stage: str) -> str:
         known = self.known.get(model_or_stage)
         return known.version if known else fingerprint.of_model(model_or_stage)
 
     def _add(self, stage: str, settings: Mapping[str, object], upstream: Mapping[str, str]) -> None:
-        plain: dict[str, Json] = {name: fingerprint.of_object(value) for name, value in settings.items()}
-        self.known[stage] = Key(plain, upstream)
+        self.known[stage] = _key(settings, upstream)
+
+
+def of_stages(stages: Sequence[StageParts], model: str, settings: Mapping[str, object]) -> dict[str, Key]:
+    """Keys of the stages in which one model is measured, in order.
+
+    Args:
+        stages: as a benchmark says them.
+        model: its version.
+        settings: what the model's own work depends on: how it is loaded, and the seed.
+    """
+    keys: dict[str, Key] = {}
+    for parts in stages:
+        upstream = {name: keys[stage].version for name, stage in parts.after.items()} | dict(parts.content)
+        if parts.loads:
+            keys[parts.name] = _key({**parts.settings, **settings}, {"model": model} | upstream)
+        else:
+            keys[parts.name] = _key(parts.settings, upstream)
+    return keys
+
+
+def loading(loader: Loader, quantisation: object = None) -> dict[str, object]:
+    """How models are loaded for anything but training."""
+    plain = replace(loader, adapter=None, frozen=())
+    return {"model": {"loader": plain}, **({"adapter": {"quantisation": quantisation}} if quantisation else {})}
+
+
+def _key(settings: Mapping[str, object], upstream: Mapping[str, str]) -> Key:
+    plain: dict[str, Json] = {name: fingerprint.of_object(value) for name, value in settings.items()}
+    return Key(plain, upstream)
 
 
 def _texts(prompts: Sequence[Prompt], side: str) -> str:

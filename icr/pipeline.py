@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
@@ -16,7 +15,7 @@ from icr.config import Settings
 from icr.data import RewardPrompt
 from icr.data.context import usable_prompts
 from icr.data.files import given as given_examples
-from icr.evaluation import JudgedEvaluation, evaluate, figures, reward_accuracies, rewards_under
+from icr.evaluation import Bench, OpenEvaluation, Setting, Subject, figures, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.configuration import context_length
@@ -55,6 +54,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         settings = self.settings
         settings.sampling.require()
+        if settings.judge:
+            settings.judge.require()
         self.renderer = settings.model.loader.renderer(settings.model.path)
         self.context = self._context()
         if settings.scores:
@@ -65,7 +66,8 @@ class Pipeline:
         if not settings.model.from_scratch:
             check_files(base_of(settings.model.path) or settings.model.path)
         self.prompts, self.given = self._data(settings.data)
-        keys = Keys(settings, self.prompts.prompts, self.given, self.evaluated, self.context)
+        self.evaluation = self._evaluation()
+        keys = Keys(settings, self.prompts.prompts, self.given, self.evaluation, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
 
     def run(self, loggers: Callable[[int], Sequence[Logger]]) -> list[ModelResult]:
@@ -75,7 +77,7 @@ class Pipeline:
             loggers: given the number of a round, the Lightning loggers of its training.
         """
         self.store.verify()
-        settings, evaluation = self.settings, self.settings.evaluation
+        settings, evaluation = self.settings, self.evaluation
         results = []
         if evaluation:
             for name, path in settings.stage.baselines.items():
@@ -93,7 +95,7 @@ class Pipeline:
         """What was left out before anything was trained on, or of the evaluation: `[language][reason]` is a count."""
         before = self.prompts.skipped if self.settings.samples else self.store.json(round_stages(0).skipped, dict)
         skipped = {language: dict(reasons) for language, reasons in before.items()}
-        for language, reasons in self._evaluation_prompts.skipped.items():
+        for language, reasons in (self.evaluation.skipped if self.evaluation else {}).items():
             named = {f"evaluation: {reason}": count for reason, count in reasons.items()}
             skipped[language] = skipped.get(language, {}) | named
         return skipped
@@ -111,18 +113,14 @@ class Pipeline:
         }
         return reward_accuracies(evaluation.pointwise, responses, data.by_key, rewards)
 
-    @property
-    def evaluated(self) -> list[Prompt]:
-        """Prompts of the evaluation; none where nothing is evaluated."""
-        return self._evaluation_prompts.prompts
+    def _evaluation(self) -> OpenEvaluation | None:
+        settings = self.settings
 
-    @cached_property
-    def _evaluation_prompts(self) -> PromptSet:
-        evaluation = self.settings.evaluation
-        if not evaluation:
-            return PromptSet([])
-        given = evaluation.prompts.prompts(self.settings.langs.codes, evaluation.split)
-        return self._usable(given, [], evaluation.decoding(self.settings.sampling).max_new_tokens, "evaluation prompts")
+        def usable(given: PromptSet, max_new_tokens: int) -> PromptSet:
+            return self._usable(given, [], max_new_tokens, "evaluation prompts")
+
+        setting = Setting(settings.langs.codes, settings.sampling, usable)
+        return settings.evaluation.open(setting) if settings.evaluation else None
 
     def _context(self) -> int | None:
         """Positions that all models of the run take; None where none of them states a number."""
@@ -201,19 +199,11 @@ class Pipeline:
         models = residency.reward_pair(self.settings.model.loader, pair, trained, self.device, one_at_a_time=alone)
         return ImplicitRewardModule(*models, tokens_per_batch=self.settings.scoring.tokens_per_batch)
 
-    def _evaluate(self, evaluation: JudgedEvaluation, name: str, path: str) -> dict[str, dict[str, float]]:
+    def _evaluate(self, evaluation: OpenEvaluation, name: str, path: str) -> dict[str, dict[str, float]]:
         settings = self.settings
-        rows = evaluate(
-            self.store,
-            name,
-            functools.partial(settings.model.loader.load, path, self.device),
-            self.evaluated,
-            sampler=evaluation.decoding(settings.sampling),
-            judge=evaluation.pairwise,
-            references=evaluation.references,
-            seed=(settings.seed, "evaluation"),
-        )
-        found = figures(rows)
+        bench = Bench(self.store, settings.model.loader, self.device, (settings.seed, "evaluation"))
+        evaluation.measure(Subject(name, path), bench)
+        found = figures(evaluation.rows[name])
         log.info("%s: win rate %.1f %%, mean over target languages", name, found["win_rate"]["mean"])
         return found
 

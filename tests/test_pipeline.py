@@ -27,13 +27,13 @@ def test_evaluation_prompts_are_held_to_the_context(pipeline):
     """As training prompts are, by the evaluation's own limit of tokens; what is left out is counted beside them."""
     every = pipeline()
     assert not every.skipped
-    lengths = {(p.id, p.language): len(every.renderer.prompt_ids(p.text)) for p in every.evaluated}
+    lengths = {(p.id, p.language): len(every.renderer.prompt_ids(p.text)) for p in every.evaluation.prompts}
     assert len(set(lengths.values())) > 1
     room = max(lengths.values()) - 1
     limit = every.context - room
     made = pipeline(f"+evaluation.sampling.max_new_tokens={limit}")
     kept = {key for key, length in lengths.items() if length <= room}
-    assert {(p.id, p.language) for p in made.evaluated} == kept
+    assert {(p.id, p.language) for p in made.evaluation.prompts} == kept
     left_out = {}
     for language in ("en", "sw"):
         if count := sum(key[1] == language and key not in kept for key in lengths):

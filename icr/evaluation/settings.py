@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 from icr.data import RewardPrompt
 from icr.errors import ConfigError
-from icr.judges import Judge, PairwiseJudge, PointwiseJudge, ReferenceAnswers, is_pointwise, pairwise
+from icr.evaluation.benchmark import Setting
+from icr.evaluation.comparing import OpenEvaluation
+from icr.judges import (
+    Judge,
+    PairwiseJudge,
+    PointwiseJudge,
+    ReferenceAnswers,
+    is_pointwise,
+    pairwise,
+    reference_answers,
+)
+from icr.rounds import Gate
 from icr.sampling import Sampler
 from icr.types import PromptSource
 
@@ -33,8 +45,12 @@ class JudgedEvaluation:
     """Answers per prompt (decoded as training samples are, unless `sampling` says otherwise)."""
     sampling: Mapping[str, object] = field(default_factory=dict)
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
+    language_check: Gate | None = None
+    """Answers that it refuses are counted as in another language; None does not look."""
     reward_prompts: Mapping[str, RewardPrompt] = field(default_factory=dict)
     """Reward prompts by name, whose accuracy is measured on the first round's responses."""
+
+    name: ClassVar[str] = "win_rate"
 
     def __post_init__(self) -> None:
         if not self.judge:
@@ -63,6 +79,16 @@ class JudgedEvaluation:
         if not is_pointwise(self.judge):
             raise ConfigError(f"judge: {type(self.judge).__name__} compares two answers, and scores none by itself.")
         return self.judge
+
+    def open(self, setting: Setting) -> OpenEvaluation:
+        """Read prompts and reference answers.
+
+        Raises:
+            DataError: a file is not as it should be, or a prompt has no reference answer.
+        """
+        sampler = self.decoding(setting.sampler)
+        given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
+        return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))
 
     def decoding(self, sampler: Sampler) -> Sampler:
         """The run's sampler with this evaluation's settings.

@@ -1,18 +1,20 @@
-"""Evaluation as a stage of the run directory: sample, judge, keep the rows."""
+"""Evaluation as two stages of the run directory: answers are sampled, and judged."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from icr import distributed
-from icr.judges import Comparison, PairwiseJudge, ReferenceAnswers, Verdict, reference_answers
+from icr.judges import Comparison, PairwiseJudge, Verdict
 from icr.models import LoadedModel
 from icr.progress import progress
-from icr.rundir import RunDirectory, Table
-from icr.rundir.layout import evaluation_stage
+from icr.rounds import Gate
+from icr.rundir import ResponseTable, RunDirectory, Table
+from icr.rundir.layout import answers_stage, evaluation_stage
 from icr.sampling import Sampler
 from icr.sampling.decoding import Seed
 from icr.types import Prompt, Response
@@ -27,20 +29,22 @@ class JudgedResponse:
     Attributes:
         id, language, prompt: of the prompt, and its text.
         text: the answer.
-        tokens, characters: its length, of the sampled ids and of the text.
+        tokens, characters: its length, of the sampled ids (None where others have sampled it) and of the text.
         score: by a judge that scores; else None.
         opponent: the reference answer.
         opponent_score: as `score`.
-        finish_reason: of the answer.
+        finish_reason: of the answer; `""` where others have sampled it.
         preference: `q` in [0, 1], 1 where the answer wins and 0.5 for a tie; None without a verdict.
         reason: why there is no verdict; `""` where there is one.
+        shown_first, shown_second: `q` by the order in which the answer was shown; None where the judge has no orders.
+        off_language: whether the answer is in another language than its prompt; None where nobody has looked.
     """
 
     id: str
     language: str
     prompt: str
     text: str
-    tokens: int
+    tokens: int | None
     characters: int
     score: float | None
     opponent: str
@@ -48,47 +52,79 @@ class JudgedResponse:
     finish_reason: str
     preference: float | None
     reason: str
+    shown_first: float | None = None
+    shown_second: float | None = None
+    off_language: bool | None = None
 
 
-def evaluate(
+def answered(
     store: RunDirectory,
     name: str,
     load: Callable[[], LoadedModel],
     prompts: Sequence[Prompt],
     *,
     sampler: Sampler,
-    judge: PairwiseJudge,
-    references: ReferenceAnswers,
     seed: Seed,
-) -> list[JudgedResponse]:
-    """The stage `evaluation/<name>`: answers to all prompts, each compared with its reference answer.
+) -> list[Response]:
+    """The stage `answers/<name>`: a model's answers to all prompts, saved part by part.
 
-    Sampling is shared out over the processes of the run; rank 0 alone asks the judge, all at once.
+    Sampling is shared out over the processes of the run.
 
     Args:
         store: the run directory.
         name: of the model in tables.
-        load: loads it.
+        load: loads it, once the first part is to be sampled.
         prompts: of all languages.
         sampler: decodes `n` answers per prompt; released at the end.
         seed: of the answers.
+    """
+    loaded = cache(load)
+    table = ResponseTable(Response, {(prompt.id, prompt.language): prompt for prompt in prompts})
+    with progress(len(prompts), f"{name} · answers") as update:
 
-    Raises:
-        DataError: a prompt has no reference answer; seen before the model is loaded.
+        def make(part: Sequence[Prompt]) -> list[Response]:
+            return distributed.gather_to_rank0(sampler.sample(loaded(), distributed.shard(part), seed, update))
+
+        try:
+            at_a_time = sampler.prompts_per_part * distributed.size()
+            return store.rows_by_prompt(answers_stage(name), table, prompts, at_a_time, make)
+        finally:
+            sampler.release()
+
+
+def judged(
+    store: RunDirectory,
+    name: str,
+    responses: Sequence[Response],
+    prompts: Sequence[Prompt],
+    *,
+    judge: PairwiseJudge,
+    references: Mapping[tuple[str, str], str],
+    language_check: Gate | None = None,
+) -> list[JudgedResponse]:
+    """The stage `evaluation/<name>`: answers, each compared with the reference answer to its prompt.
+
+    Rank 0 alone asks the judge, all at once.
+
+    Args:
+        store: the run directory.
+        name: of the model in tables.
+        responses: its answers.
+        prompts: of all languages.
+        references: the reference answer to each prompt, by id and language.
+        language_check: refuses what is in another language.
     """
 
     def make() -> list[JudgedResponse]:
-        opponents = reference_answers(references, prompts)
-        model = load()
-        with progress(len(prompts), f"{name} · evaluation") as update:
-            try:
-                responses = sampler.sample(model, distributed.shard(prompts), seed, update)
-            finally:
-                sampler.release()
+        if distributed.rank() != 0:
+            return []
         by_key = {(prompt.id, prompt.language): prompt for prompt in prompts}
-        gathered = distributed.gather_to_rank0(responses)
-        comparisons = [Comparison(by_key[r.id, r.language], r.text, opponents[r.id, r.language]) for r in gathered]
-        return [_row(*judged) for judged in zip(gathered, comparisons, judge.compare(comparisons), strict=True)]
+        comparisons = [Comparison(by_key[r.id, r.language], r.text, references[r.id, r.language]) for r in responses]
+        verdicts = judge.compare(comparisons)
+        return [
+            _row(response, comparison, verdict, language_check)
+            for response, comparison, verdict in zip(responses, comparisons, verdicts, strict=True)
+        ]
 
     rows = store.rows(evaluation_stage(name), Table(JudgedResponse), make)
     reasons = Counter(row.reason for row in rows if row.preference is None)
@@ -98,13 +134,13 @@ def evaluate(
     return rows
 
 
-def _row(response: Response, comparison: Comparison, verdict: Verdict) -> JudgedResponse:
+def _row(response: Response, comparison: Comparison, verdict: Verdict, language_check: Gate | None) -> JudgedResponse:
     return JudgedResponse(
         id=response.id,
         language=response.language,
         prompt=comparison.prompt.text,
         text=response.text,
-        tokens=len(response.response_ids),
+        tokens=len(response.response_ids) or None,
         characters=len(response.text),
         score=verdict.score,
         opponent=comparison.reference,
@@ -112,4 +148,7 @@ def _row(response: Response, comparison: Comparison, verdict: Verdict) -> Judged
         finish_reason=response.finish_reason,
         preference=verdict.preference,
         reason=verdict.reason,
+        shown_first=verdict.shown_first,
+        shown_second=verdict.shown_second,
+        off_language=None if language_check is None else not language_check(response.language, response.text),
     )

@@ -19,6 +19,7 @@ from icr.judges.protocols import (
     is_pairwise,
     is_pointwise,
 )
+from icr.judges.spending import Spending
 
 TIE = 1e-9
 """Scores that are sums of fifths differ in their last bits; scores that differ by no more than this are equal."""
@@ -48,6 +49,15 @@ class ScoresCompared:
         new = [answer for answer in dict.fromkeys(chain.from_iterable(sides)) if answer not in self.known]
         self.known.update(zip(new, self.judge.score(new), strict=True))
         return [_verdict(self.known[answer], self.known[reference]) for answer, reference in sides]
+
+    def require(self) -> None:
+        """Refuse what the judge that scores refuses."""
+        self.judge.require()
+
+    @property
+    def spending(self) -> Spending | None:
+        """Of the judge that scores."""
+        return self.judge.spending
 
 
 def pairwise(judge: Judge) -> PairwiseJudge:

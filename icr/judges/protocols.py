@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias, TypeGuard
 
+from icr.judges.spending import Spending
 from icr.types import Prompt
 
 
@@ -57,23 +58,54 @@ class Verdict:
             0.5 for a tie; None where there is no verdict.
         reason: why there is none; `""` where there is one.
         score, reference_score: of the two answers, by a judge that scores them; else None.
+        shown_first, shown_second: `q` with the answer shown first, and second; None where the judge knows no order, was
+            not asked in this one, or gave no verdict in it. The preference is the mean of those that were asked for.
 
     Raises:
-        ValueError: the preference is outside [0, 1], or it is missing without a reason.
+        ValueError: a preference is outside [0, 1], or it is missing without a reason.
     """
 
     preference: float | None
     reason: str = ""
     score: float | None = None
     reference_score: float | None = None
+    shown_first: float | None = None
+    shown_second: float | None = None
 
     def __post_init__(self) -> None:
         _require_reason("preference", self.preference, self.reason)
-        if self.preference is not None and not 0 <= self.preference <= 1:
-            raise ValueError(f"preference must be in [0, 1], got {self.preference!r}")
+        for name in ("preference", "shown_first", "shown_second"):
+            q: float | None = getattr(self, name)
+            if q is not None and not 0 <= q <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {q!r}")
 
 
-class PointwiseJudge(Protocol):
+class AnyJudge(Protocol):
+    """What every judge can be asked for. A class that inherits from a protocol of judges costs and requires nothing.
+
+    Attributes:
+        scores: whether it is a `PointwiseJudge`.
+        compares: whether it is a `PairwiseJudge`.
+    """
+
+    scores: ClassVar[bool]
+    compares: ClassVar[bool]
+
+    def require(self) -> None:
+        """Refuse what is sure to fail (a key or a package that is missing), before a model is loaded.
+
+        Raises:
+            ConfigError: something is missing.
+        """
+        return None
+
+    @property
+    def spending(self) -> Spending | None:
+        """What it has asked for so far, and what that cost; None where asking is free."""
+        return None
+
+
+class PointwiseJudge(AnyJudge, Protocol):
     """Scores one answer at a time.
 
     Attributes:
@@ -88,7 +120,7 @@ class PointwiseJudge(Protocol):
         """One score per answer, in order. All that there is to score comes in one call, so that it can be batched."""
 
 
-class PairwiseJudge(Protocol):
+class PairwiseJudge(AnyJudge, Protocol):
     """Compares two answers to one prompt.
 
     Attributes:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from icr.checks import require_number
-from icr.judges import Answer, Comparison, Score, ScoresCompared, Verdict
+from icr.judges import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, ScoresCompared, Verdict
 from icr.pocket.answers import Marks, Reading, compose, read
 from icr.pocket.lexicon import language
 from icr.pocket.specs import Spec, dice
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PocketJudge:
+class PocketJudge(PointwiseJudge, PairwiseJudge):
     """Scores an answer `valid · mean(marks) − malformed`, between −0.1 and 1, and compares two by their scores.
 
     `valid` is the share of words that belong (right language, right topic), and the marks are those of `answers.Marks`.

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from icr.report import curves, plots, samples, tables
+from icr.report import curves, pages, plots, samples, tables
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from icr.rundir.reader import Run
     from icr.rundir.results import Summary
 
-HERE = Path(__file__).parent
 CONFIG_LIMIT = 60_000  # characters of config.yaml shown
-RIGHT_TO_LEFT = {"ar", "fa", "he", "ur", "ps", "sd", "ug", "yi"}
 
 
 def write_report(run_dir: Path) -> Path:
@@ -41,15 +36,12 @@ def write_report(run_dir: Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The page as text. Autoescape is on: whatever comes out of the run is data, never markup."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["direction"] = lambda language: "rtl" if language in RIGHT_TO_LEFT else "auto"
-    script = (HERE / "browser.js").read_text(encoding="utf-8")
+    """The page as text."""
     summary = run.summary
     embedded = samples.collect(run)
-    return environment.get_template("template.html").render(
+    return pages.render(
+        "template.html",
+        "browser.js",
         run=run,
         summary=summary,
         name=run.directory.resolve().name,
@@ -62,12 +54,9 @@ def render(run: Run) -> str:
         counts=tables.counts_grid(summary),
         examples=samples.examples(run, [model.name for model in summary.road]),
         samples=embedded,
-        samples_json=script_json(embedded),
+        samples_json=pages.script_json(embedded),
         seconds=_seconds(summary),
         config=run.config[:CONFIG_LIMIT],
-        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -130,11 +119,3 @@ def _seconds(summary: Summary) -> list[tuple[str, float, float]]:
     """Stage, seconds, and its share of the longest in percent."""
     longest = max(summary.seconds.values(), default=0) or 1.0
     return [(name, value, 100 * value / longest) for name, value in summary.seconds.items()]
-
-
-def script_json(data: Any) -> Markup:
-    """JSON that cannot end the `<script>` element it stands in, whatever the text in it."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from icr.checks import require_number
-from icr.errors import ConfigError
+from icr.data.language_id import identifier
 
 
 class Gate(Protocol):
@@ -26,9 +25,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True)
 class LanguageGate:
-    """Refuses responses that are confidently in another of the run's languages (py3langid, Naive Bayes over bytes).
-
-    Only the run's languages are told apart: short answers are hard enough without a hundred others to mistake them for.
+    """Refuses responses that are confidently in another of the run's languages (`icr.data.language_id`).
 
     Attributes:
         languages: codes of the run.
@@ -36,7 +33,7 @@ class LanguageGate:
 
     Raises:
         ValueError: `confidence` is out of range.
-        ConfigError: py3langid is not installed, or does not know a language.
+        ConfigError: languages cannot be identified, or one of these cannot.
     """
 
     languages: Sequence[str]
@@ -45,25 +42,11 @@ class LanguageGate:
 
     def __post_init__(self) -> None:
         require_number("confidence", self.confidence, above=0.5, below=1)
-        _identifier(tuple(self.languages))
+        identifier(tuple(self.languages))
 
     def __call__(self, language: str, text: str) -> bool:
         """True unless another language is at least `confidence` likely."""
         if not text.strip():
             return True
-        found, probability = _identifier(tuple(self.languages)).classify(text)
+        found, probability = identifier(tuple(self.languages)).classify(text)
         return bool(found == language or probability < self.confidence)
-
-
-@cache
-def _identifier(languages: tuple[str, ...]) -> Any:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ModuleNotFoundError as error:
-        raise ConfigError("gate=language needs py3langid: pip install 'icr[language]'.") from error
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    unknown = sorted(set(languages) - set(identifier.nb_classes))
-    if unknown:
-        raise ConfigError(f"gate=language cannot identify {', '.join(unknown)}; use gate=none with these languages.")
-    identifier.set_languages(list(languages))
-    return identifier

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from icr.errors import RunError
 
-FORMAT = 3
+FORMAT = 4
 """Format of the run directories that this version writes and reads, as manifests name it; icr 0.1.0 named none."""
 
 
@@ -58,8 +58,13 @@ def round_stages(number: int) -> RoundStages:
     return RoundStages(**{field.name: f"{round_folder(number)}/{field.name}" for field in fields(RoundStages)})
 
 
+def answers_stage(model: str) -> str:
+    """Stage of a model's answers to the prompts of an evaluation, by the model's name: a table."""
+    return f"answers/{model}"
+
+
 def evaluation_stage(model: str) -> str:
-    """Stage of a model's evaluation, by the model's name: a table of its answers."""
+    """Stage of a model's evaluation, by the model's name: a table of its answers, judged."""
     return f"evaluation/{model}"
 
 
@@ -109,6 +114,11 @@ class Layout:
     def config(self) -> Path:
         """The composed configuration."""
         return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        """What the command line chose and set, of which the configuration is composed again."""
+        return self.path / "overrides.yaml"
 
     @property
     def manifest(self) -> Path:
@@ -168,6 +178,30 @@ class Layout:
     def evaluation(self, model: str) -> Path:
         """The table of a model's evaluation."""
         return self.table(evaluation_stage(model))
+
+    @property
+    def measured(self) -> Path:
+        """What `icr evaluate` has found: `icr.rundir.measured.Measured`."""
+        return self.path / "results.json"
+
+    @property
+    def leaderboard(self) -> Path:
+        """The page of what it has found."""
+        return self.path / "leaderboard.html"
+
+    @property
+    def leaderboard_csv(self) -> Path:
+        """Its figures as a table, a row per model, benchmark, figure and language."""
+        return self.path / "leaderboard.csv"
+
+    def alpaca(self, model: str, language: str) -> Path:
+        """Folder of a model's files in one language, as alpaca_eval reads them."""
+        return self.path / "alpaca_eval" / language / model
+
+    @property
+    def benchmarks(self) -> Path:
+        """Where `icr evaluate` measures the run's models, in a directory of its own."""
+        return self.path / "benchmarks"
 
     def control(self, name: str) -> Layout:
         """The run directory of a control, within this one."""

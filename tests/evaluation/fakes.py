@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from icr.judges import Answer, Comparison, Score, Verdict
+from icr.judges import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, Verdict
 from icr.types import Prompt, Response
 
 PROMPTS = [Prompt(id, language, f"{id}?", f"{id}?") for language in ("en", "sw") for id in ("p", "q")]
@@ -18,6 +18,7 @@ class Sampler:
 
     n: int = 1
     temperature: float = 1.0
+    prompts_per_part: int = 100
     log: list[str] = field(default_factory=list)
 
     def sample(self, policy, prompts: Sequence[Prompt], seed: tuple, on_batch) -> list[Response]:
@@ -35,7 +36,7 @@ class Sampler:
 
 
 @dataclass
-class Comparing:
+class Comparing(PairwiseJudge):
     """Verdicts by text of the answer, else a refusal; keeps what it was asked."""
 
     verdicts: dict[str, Verdict]
@@ -51,7 +52,7 @@ class Comparing:
 
 
 @dataclass
-class Scoring:
+class Scoring(PointwiseJudge):
     """Scores by text of the answer, else a refusal; keeps what it was asked."""
 
     values: dict[str, float]

@@ -1,4 +1,4 @@
-"""The stage `evaluation/<model>`: sampled, judged, kept."""
+"""The stages `answers/<model>` and `evaluation/<model>`: sampled, judged, kept."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from icr.errors import DataError
-from icr.evaluation import JudgedResponse, evaluate
+from icr.evaluation import JudgedResponse
+from icr.evaluation.stage import answered, judged
 from icr.judges import Comparison, Verdict
 from icr.rundir import Key, RunDirectory
 from tests.evaluation.fakes import PROMPTS, Comparing, References, Sampler
@@ -20,12 +20,11 @@ def load():
     return "model"
 
 
-def run(folder, judge, *, prompts=PROMPTS, sampler=None, references=None, load=load) -> list[JudgedResponse]:
-    store = RunDirectory(folder, {"evaluation/M0": Key({}, {})})
-    sampler, references = sampler or Sampler(), references or References()
-    return evaluate(
-        store, "M0", load, prompts, sampler=sampler, judge=judge, references=references, seed=(0, "evaluation")
-    )
+def run(folder, judge, *, prompts=PROMPTS, sampler=None, load=load, language_check=None) -> list[JudgedResponse]:
+    store = RunDirectory(folder, {"answers/M0": Key({}, {}), "evaluation/M0": Key({}, {"answers": "0"})})
+    responses = answered(store, "M0", load, prompts, sampler=sampler or Sampler(), seed=(0, "evaluation"))
+    references = References().answers(prompts)
+    return judged(store, "M0", responses, prompts, judge=judge, references=references, language_check=language_check)
 
 
 def test_every_answer_is_compared_with_its_reference_answer(tmp_path):
@@ -81,13 +80,32 @@ def test_several_answers_per_prompt(tmp_path):
     assert [(row.language, row.text) for row in rows[:4]] == [("en", "p0"), ("en", "p1"), ("en", "p2"), ("en", "q0")]
 
 
-def test_a_missing_reference_answer_is_seen_before_a_model_is_loaded(tmp_path):
-    with pytest.raises(DataError, match="2 of 4 evaluation prompts have no reference answer"):
-        run(tmp_path, Comparing({}), references=References(["en"]), load=lambda: pytest.fail("loaded"))
+def test_answers_are_kept_without_a_verdict_and_judged_anew(tmp_path):
+    run(tmp_path, Comparing({}))
+    (tmp_path / "evaluation/M0.parquet").unlink()
+    judge = Comparing(VERDICTS)
+    rows = run(tmp_path, judge, load=lambda: pytest.fail("loaded again"))
+    assert [row.preference for row in rows] == [1.0, 0.25] * 2
+
+
+def test_answers_come_part_by_part_from_a_model_that_is_loaded_once(tmp_path):
+    loaded = []
+    sampler = Sampler(prompts_per_part=1)
+    run(tmp_path, Comparing({}), sampler=sampler, load=lambda: loaded.append(1) or "model")
+    assert len(loaded) == 1
+    assert len(sampler.log) == len(PROMPTS) + 1
+
+
+def test_answers_in_another_language_are_marked(tmp_path):
+    rows = run(tmp_path, Comparing({}), language_check=lambda language, text: language == "en")
+    assert [row.off_language for row in rows] == [False, False, True, True]
 
 
 def test_the_sampler_is_released_when_sampling_fails(tmp_path):
+    def fails():
+        raise RuntimeError("nothing to do")
+
     sampler = Sampler()
     with pytest.raises(RuntimeError, match="nothing to do"):
-        run(tmp_path, Comparing({}), sampler=sampler, prompts=[])
+        run(tmp_path, Comparing({}), sampler=sampler, load=fails)
     assert sampler.log[-1] == "released"

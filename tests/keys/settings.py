@@ -12,6 +12,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from icr import config
+from icr.evaluation import Setting
 from icr.keys import Keys
 from icr.pocket.assets import folder
 from icr.rundir import Key
@@ -164,8 +165,9 @@ def keys(cfg: DictConfig) -> dict[str, Key]:
         given = settings.data.demonstrations(codes)
     else:
         given = settings.data.preferences(codes)
-    evaluated = evaluation.prompts.prompts(codes, evaluation.split).prompts if evaluation else []
-    return Keys(settings, prompts, given, evaluated, context=2048).of_run()
+    setting = Setting(codes, settings.sampling, lambda given, max_new_tokens: given)
+    opened = evaluation.open(setting) if evaluation else None
+    return Keys(settings, prompts, given, opened, context=2048).of_run()
 
 
 def changes(before: dict[str, Key], after: dict[str, Key]) -> list[str]:

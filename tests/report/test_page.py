@@ -11,7 +11,8 @@ import pytest
 
 from icr.errors import RunError
 from icr.report import headline, open_run, samples, write_report
-from icr.report.page import render, script_json
+from icr.report.page import render
+from icr.report.pages import script_json
 from tests.report.fake_run import ATTACK, LANGUAGES, write_fake_run
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from icr.data.reward_prompts import CrosslingualPrompt, MultilingualPrompt
 from icr.errors import RunError
-from icr.judges import Answer, Comparison, Score, Verdict
+from icr.judges import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, Verdict
 from icr.models.loading import LoadedModel, Loader
 from icr.modules.scorer import ImplicitRewardModule
 from icr.rounds.annotate import TRUNCATED, UNSCORED, ImplicitReward, JudgeReward
@@ -114,7 +114,7 @@ def test_beta_is_above_zero(beta):
 
 
 @dataclass
-class LengthJudge:
+class LengthJudge(PointwiseJudge):
     """Scores by length; keeps count, which is no setting."""
 
     weight: float = 0.01
@@ -134,7 +134,7 @@ class Reluctant(LengthJudge):
         return [Score(None, "empty") if not a.text else s for a, s in zip(answers, super().score(answers), strict=True)]
 
 
-class Comparing:
+class Comparing(PairwiseJudge):
     """Compares only."""
 
     scores: ClassVar[bool] = False

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from icr.data import language_id
 from icr.errors import ConfigError
-from icr.rounds import gates
 from icr.rounds.gates import LanguageGate
 
 SENTENCES = {
@@ -41,6 +41,6 @@ def test_bad_settings_are_refused(monkeypatch):
     with pytest.raises(ConfigError, match="cannot identify tlh"):
         LanguageGate(["en", "tlh"])
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
-    gates._identifier.cache_clear()
+    language_id.identifier.cache_clear()
     with pytest.raises(ConfigError, match=r"pip install 'icr\[language\]'"):
         LanguageGate(["en"])

@@ -30,7 +30,6 @@ class Accuracy:
         reward: share of comparisons that the reward orders as the labels do.
         baselines: the same share of each baseline.
         over: the reward's share less that of each baseline, paired by prompt.
-        alike: share of all comparisons that the reward orders as each baseline does.
         equal: share of the comparisons in which both rewards are equal.
         log_ratio: mean `log π − log π_ref` per token, in nats; NaN where no reward pair scores.
     """
@@ -38,7 +37,6 @@ class Accuracy:
     reward: Estimate
     baselines: dict[str, Estimate]
     over: dict[str, Estimate]
-    alike: dict[str, float]
     equal: float
     log_ratio: float
 
@@ -142,16 +140,10 @@ def _accuracy(
     compared = _compared(samples, within)
     count = compared.sum()
 
-    def alike(name: str) -> float:
-        other = signs(ways[prompt, name], within)
-        decided = compared & (other != 0)
-        return float((order == other)[decided].mean()) if decided.any() else math.nan
-
     return Accuracy(
         reward=shares.share(own),
         baselines={name: shares.share(f"{prompt}/{name}") for name in names},
         over={name: shares.difference(own, f"{prompt}/{name}") for name in names},
-        alike={name: alike(name) for name in names},
         equal=float((order == 0)[compared].mean()) if count else math.nan,
         log_ratio=log_ratio(samples),
     )

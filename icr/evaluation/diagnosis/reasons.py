@@ -19,10 +19,10 @@ SHARES = {
 """Shares of responses that have a limit of their own name."""
 
 MEANS = {
-    "less likely under the reference": "it has learnt nothing beyond what the base finds unlikely",
-    "likelier under the policy": "the reference adds nothing to the policy's own preference",
+    "less likely under the reference": "it may have learnt no more than what the base finds unlikely",
+    "likelier under the policy": "the reference may add nothing to what the policy finds likely",
 }
-"""What it means that a reward is no better than a baseline, or orders as it does."""
+"""What it means that a reward is no better than a baseline."""
 
 
 def limit_name(metric: RoundMetric) -> str:
@@ -37,11 +37,12 @@ def of_samples(limits: Limits, figures: Mapping[str, float]) -> Iterator[Reason]
         figures: of one language, by name; what is missing is not judged.
     """
     known = {name: figures[name] for name in RoundMetric if name in figures}
-    if reason := equal_rewards(limits, known.get(RoundMetric.EQUAL_REWARDS, float("nan"))):
+    equal = known.get(RoundMetric.EQUAL_REWARDS, float("nan"))
+    if reason := equal_rewards(limits, equal):
         yield reason
     yield from _log_ratio(limits, known.get(RoundMetric.LOG_RATIO, float("nan")), "its responses")
     pairs = known.get(RoundMetric.PAIRS, float("nan"))
-    if (found := limits.passed("pairs", pairs)) and not (reason and reason.level == Level.NO_GO):
+    if (found := limits.passed("pairs", pairs)) and not tells_nothing(limits, equal):
         yield Reason(found[0], "pairs", f"only {pairs:.2f} pairs per prompt (limit {found[1]:g})")
     length = known.get(RoundMetric.LENGTH_AFTER, float("nan"))
     if found := limits.passed("length", abs(length)):
@@ -62,19 +63,18 @@ def equal_rewards(limits: Limits, share: float) -> Reason | None:
     return Reason(found[0], "equal_rewards", f"{share:.0%} of the comparisons have two equal rewards{because}")
 
 
-def of_accuracy(limits: Limits, accuracy: Accuracy, what: str) -> Iterator[Reason]:
-    """Whether the reward orders as labels do, and better than what needs no reward.
+def tells_nothing(limits: Limits, share: float) -> bool:
+    """Whether so many rewards are equal that there is no order to speak of: that explains all else that is wrong."""
+    reason = equal_rewards(limits, share)
+    return reason is not None and reason.level == Level.NO_GO
 
-    Rewards that are equal have no accuracy to speak of: then that is the reason, and no other.
+
+def of_accuracy(limits: Limits, accuracy: Accuracy, what: str) -> Iterator[Reason]:
+    """Whether the reward orders as labels do.
 
     Args:
         what: the labels are, for the sentence.
     """
-    reason = equal_rewards(limits, accuracy.equal)
-    if reason:
-        yield reason
-        if reason.level == Level.NO_GO:
-            return
     reward = accuracy.reward
     if found := limits.passed("accuracy", reward.low):
         seen = f"accuracy {what} is {reward} over {_prompts(reward)}"
@@ -85,24 +85,17 @@ def of_accuracy(limits: Limits, accuracy: Accuracy, what: str) -> Iterator[Reaso
         else:
             text = f"{seen}: not to be told from chance"
         yield Reason(found[0], "accuracy", text)
+
+
+def of_baselines(limits: Limits, accuracy: Accuracy, what: str) -> Iterator[Reason]:
+    """Whether the reward orders better than the best of what needs no reward."""
     best = accuracy.best
     if best and (found := limits.passed("over_baselines", accuracy.over[best].low)):
         text = (
-            f"accuracy {what} is no better than “{best} wins” ({accuracy.baselines[best]}; difference "
-            f"{_signed(accuracy.over[best])}){_meaning(best)}"
+            f"accuracy {what} is not shown to be better than that of “{best} wins” ({accuracy.baselines[best]}; "
+            f"difference {_signed(accuracy.over[best])})"
         )
-        yield Reason(found[0], "over_baselines", text)
-    yield from of_likeness(limits, accuracy, what)
-
-
-def of_likeness(limits: Limits, accuracy: Accuracy, what: str) -> Iterator[Reason]:
-    """Whether the reward is a baseline by another name."""
-    if not accuracy.alike:
-        return
-    name = max(accuracy.alike, key=lambda name: accuracy.alike[name])
-    if found := limits.passed("alike", accuracy.alike[name]):
-        text = f"{accuracy.alike[name]:.0%} of the comparisons {what} are ordered as by “{name} wins”{_meaning(name)}"
-        yield Reason(found[0], "alike", text)
+        yield Reason(found[0], "over_baselines", text + (f": {MEANS[best]}" if best in MEANS else ""))
 
 
 def of_log_ratio(limits: Limits, accuracy: Accuracy) -> Iterator[Reason]:
@@ -123,10 +116,6 @@ def _log_ratio(limits: Limits, ratio: float, where: str) -> Iterator[Reason]:
         because = ": the reference is not the model that the policy was aligned from"
         text = f"policy and reference are {ratio:+.2f} nats per token apart on {where} (limit {found[1]:g})"
         yield Reason(found[0], "log_ratio", text + (because if found[0] == Level.NO_GO else ""))
-
-
-def _meaning(baseline: str) -> str:
-    return next((f": {words}" for start, words in MEANS.items() if baseline == start), "")
 
 
 def _prompts(estimate: Estimate) -> str:

@@ -122,9 +122,7 @@ def signs(values: Floats, within: NDArray[np.bool_]) -> NDArray[np.int8]:
         return np.where(np.abs(difference) > TIE, np.sign(difference), 0).astype(np.int8)
 
 
-def agreed(
-    values: Floats, target: Floats, within: NDArray[np.bool_], tie: float
-) -> tuple[Floats, Floats]:
+def agreed(values: Floats, target: Floats, within: NDArray[np.bool_], tie: float) -> tuple[Floats, Floats]:
     """Of each prompt, how many comparisons that `target` decides the values order as it does, and how many there are.
 
     Args:

@@ -95,9 +95,7 @@ class Shares:
         values = [self._value(self._hits[:, :, i].sum(axis=0), self._counted[:, :, i].sum(axis=0)) for i in (one, two)]
         counted = self._counted[:, :, one]
         low, high = self._ends(self._resampled[:, one] - self._resampled[:, two])
-        return Estimate(
-            values[0] - values[1], low, high, int(counted.sum()), int((counted.sum(axis=1) > 0).sum())
-        )
+        return Estimate(values[0] - values[1], low, high, int(counted.sum()), int((counted.sum(axis=1) > 0).sum()))
 
     @cached_property
     def _resampled(self) -> Floats:

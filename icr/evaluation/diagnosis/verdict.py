@@ -66,8 +66,6 @@ class Limits:
     """At least: the lower end of reward accuracy's interval."""
     over_baselines: Limit
     """At least: the lower end of the interval of reward accuracy less the best baseline's."""
-    alike: Limit
-    """At most: the share of comparisons that the reward orders as one baseline does."""
     agreement: Limit
     """At least: the lower end of the interval of the share of comparisons that two reward prompts order alike."""
     equal_rewards: Limit

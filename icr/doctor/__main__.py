@@ -1,4 +1,4 @@
-"""`icr doctor`, `python -m icr.doctor`: examine a model pair and its prompts, plan memory and hours, diagnose rewards."""
+"""`icr doctor`, `python -m icr.doctor`: examine a model pair and prompts, plan memory and hours, diagnose rewards."""
 
 from __future__ import annotations
 

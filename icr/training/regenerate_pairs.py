@@ -150,9 +150,9 @@ class RegeneratePairs(PairCallback):
         )
         found = diagnose_round(data, responses, scored, made)
         self.figures = {
-            RoundMetric(name).of(code): value
-            for name, values in found.items()
-            for code, value in values.items()
+            metric.of(code): value
+            for metric in RoundMetric
+            for code, value in found.get(metric, {}).items()
             if math.isfinite(value)
         }
         self.diagnosis.check(start.name, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -104,20 +104,18 @@ class Diagnostics:
         responses = answers(rows, self.scorer.policy)
         rewards = self.scorer.reward(responses, by_key, "labelled answers")
         tables = {name: tabulated(responses, scored, {}) for name, scored in rewards.items()}
-        return {
-            code: LabelledFigures(
-                equal=self._accuracy(code, {name: _columns(by[code], 2, 4) for name, by in tables.items()}, equal=True),
-                given=self._accuracy(
-                    code, {name: _columns(by[code], 0, 2) for name, by in tables.items()}, equal=False
-                ),
-                rows=len(own),
-                skipped=dict(self.labelled.skipped.get(code, {})),
-            )
-            for code, own in self.labelled.rows.items()
-            if own
-        }
+        return {code: self._of_labels(code, {n: by[code] for n, by in tables.items()}) for code in tables[self.main]}
 
-    def _accuracy(self, code: str, tables: Mapping[str, Samples], *, equal: bool) -> Accuracies:
+    def _of_labels(self, code: str, tables: Mapping[str, Samples]) -> LabelledFigures:
+        given, cut = ({name: t.responses(*k) for name, t in tables.items()} for k in ((0, 2), (2, 4)))
+        return LabelledFigures(
+            equal=self._accuracy(code, cut, equal_length=True),
+            given=self._accuracy(code, given, equal_length=False),
+            rows=len(self.labelled.rows[code]),
+            skipped=dict(self.labelled.skipped[code]),
+        )
+
+    def _accuracy(self, code: str, tables: Mapping[str, Samples], *, equal_length: bool) -> Accuracies:
         rows = self.labelled.rows[code]
         return accuracies(
             tables,
@@ -126,7 +124,7 @@ class Diagnostics:
             main=self.main,
             confidence=self.settings.diagnosis.confidence,
             tie=0,
-            equal_length=equal,
+            equal_length=equal_length,
             clusters=[row.cluster for row in rows],
             categories=[row.category for row in rows],
         )
@@ -171,9 +169,3 @@ class Diagnostics:
 
 def _of(prompts: Sequence[Prompt], code: str) -> list[Prompt]:
     return [prompt for prompt in prompts if prompt.language == code]
-
-
-def _columns(samples: Samples, first: int, last: int) -> Samples:
-    """Some of the responses of every prompt, by `k`."""
-    arrays = {name: value[:, first:last] for name, value in vars(samples).items() if isinstance(value, np.ndarray)}
-    return replace(samples, **arrays)

@@ -8,7 +8,6 @@ from markupsafe import Markup
 
 from icr.doctor.diagnose import plots, show
 from icr.doctor.diagnose.result import Result
-from icr.evaluation.diagnosis.verdict import Level
 from icr.report import pages
 from icr.rundir import atomic
 
@@ -21,10 +20,14 @@ def write_page(result: Result, path: Path) -> None:
 
 def render(result: Result) -> str:
     """The page as text. All that comes out of data is escaped."""
+    languages = result.languages
+    equal = {code: found.equal for code, found in languages.items()}
+    given = {code: found.given for code, found in languages.items()}
+    judged = {code: found.judged for code, found in languages.items()}
     figures = {
-        "equal": plots.accuracy(result, lambda f: f.labelled and f.labelled.equal, "equal", "Accuracy at equal length"),
-        "given": plots.accuracy(result, lambda f: f.labelled and f.labelled.given, "given", "Accuracy as given"),
-        "judged": plots.accuracy(result, lambda f: f.own and f.own.judged, "judged", "Accuracy by the judge"),
+        "equal": plots.accuracy(result, equal, "equal", "Accuracy by labels, at equal length"),
+        "given": plots.accuracy(result, given, "given", "Accuracy by labels, as given"),
+        "judged": plots.accuracy(result, judged, "judged", "Accuracy by the judge, on own samples"),
         "lengths": plots.lengths(result),
     }
     grids = show.grids(result)
@@ -32,7 +35,6 @@ def render(result: Result) -> str:
         "diagnosis.html",
         result=result,
         headline=show.headline(result),
-        levels=Level,
         figures={name: Markup(svg) for name, svg in figures.items()},
         labelled=[grid for grid in grids if "labels" in grid.title],
         judged=[grid for grid in grids if "judge" in grid.title],

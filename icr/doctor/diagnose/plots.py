@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from icr.doctor.diagnose.result import Diagnosed, Result
+from icr.doctor.diagnose.result import Result
 from icr.evaluation.diagnosis.accuracy import Accuracies
 from icr.metrics import RoundMetric
 from icr.report.svg import CHOSEN, INK, MUTED, PALETTE, RULE, clean, inline, new_figure
@@ -21,24 +21,24 @@ BASELINES = {
 }
 """The baselines that a picture has room for: where the others lie follows from these or is in the tables."""
 
-Of = Callable[[Diagnosed], Accuracies | None]
+WIDTH = 5.9
+"""Inches of a figure, which a phone shows whole."""
 
 
-def accuracy(result: Result, of: Of, name: str, label: str) -> str:
+def accuracy(result: Result, found: Mapping[str, Accuracies | None], name: str, label: str) -> str:
     """A row per language: each reward prompt's accuracy with its interval, and baselines as marks; `""` without any."""
-    rows = [(code, found) for code, found in result.languages.items() if of(found)]
+    rows = [(code, accuracies) for code, accuracies in found.items() if accuracies]
     if not rows:
         return ""
-    figure = new_figure(8.4, 1.3 + 0.62 * len(rows))
+    figure = new_figure(WIDTH, 1.4 + 0.5 * len(rows))
     axes = clean(figure.subplots())
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=RULE, linewidth=0.7)
     count = len(result.prompts)
-    for row, (_, found) in enumerate(reversed(rows)):
-        accuracies = of(found)
-        assert accuracies is not None
+    for row, (_, accuracies) in enumerate(reversed(rows)):
+        axes.axhline(row + 0.5, color=RULE, linewidth=0.7)
         for place, prompt in enumerate(result.prompts):
-            y = row + 0.3 - 0.46 * (place + 0.5) / count
+            y = row + 0.38 - 0.5 * (place + 0.5) / count
             estimate = accuracies.by_prompt[prompt].reward
             axes.plot([estimate.low, estimate.high], [y, y], color=TINTS[place % 4], linewidth=2.2)
             legend = f"{prompt} reward" if not row else None
@@ -46,10 +46,10 @@ def accuracy(result: Result, of: Of, name: str, label: str) -> str:
         _marks(axes, row, accuracies, result.main)
     axes.axvline(0.5, color=MUTED, linewidth=1.2)
     axes.set_yticks(range(len(rows)), [code for code, _ in reversed(rows)], color=INK, fontsize=11)
-    axes.set_ylim(-0.5, len(rows) - 0.4)
-    axes.set_xlim(0, 1.02)
+    axes.set_ylim(-0.5, len(rows) - 0.5)
+    axes.set_xlim(right=1.02)
     axes.set_xlabel("share of comparisons in the right order", color=MUTED)
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     return inline(figure, name, label)
 
 
@@ -58,7 +58,7 @@ def _marks(axes: Axes, row: int, accuracies: Accuracies, main: str) -> None:
     for name, (marker, words) in BASELINES.items():
         if name in found:
             label = f"“{words}” wins" if not row else None
-            axes.plot(found[name].value, row - 0.3, marker, color=MUTED, markersize=5.5, linestyle="none", label=label)
+            axes.plot(found[name].value, row - 0.28, marker, color=MUTED, markersize=5.5, linestyle="none", label=label)
 
 
 def lengths(result: Result) -> str:
@@ -66,9 +66,9 @@ def lengths(result: Result) -> str:
     rows = [(code, found.own) for code, found in result.languages.items() if found.own and len(found.own.points)]
     if not rows:
         return ""
-    columns = min(4, len(rows))
+    columns = min(3, len(rows))
     height = -(-len(rows) // columns)
-    figure = new_figure(2.5 * columns + 0.4, 2.15 * height + 0.3)
+    figure = new_figure(WIDTH if columns > 1 else 0.6 * WIDTH, 1.7 * height + 0.4)
     panels = figure.subplots(height, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (code, own) in zip(panels, rows, strict=False):
         clean(axes)

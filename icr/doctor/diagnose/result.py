@@ -38,7 +38,7 @@ class Agreement:
     Attributes:
         order: share of the comparisons that both order alike.
         correlation: Kendall's τ_b of both rewards.
-        chosen, rejected: share of the prompts with a pair under both in which both choose, or reject, the same response.
+        chosen, rejected: share of the prompts with a pair under both in which both choose, or reject, the same one.
         swapped: share of them in which the one's chosen is the other's rejected.
     """
 
@@ -86,6 +86,21 @@ class Diagnosed:
     verdict: Verdict
     labelled: LabelledFigures | None = None
     own: OwnFigures | None = None
+
+    @property
+    def equal(self) -> Accuracies | None:
+        """Accuracy by labels at equal length; None without labels."""
+        return self.labelled.equal if self.labelled else None
+
+    @property
+    def given(self) -> Accuracies | None:
+        """Accuracy by labels of answers as they are; None without labels."""
+        return self.labelled.given if self.labelled else None
+
+    @property
+    def judged(self) -> Accuracies | None:
+        """Accuracy by the judge on own samples; None without a judge that scores."""
+        return self.own.judged if self.own else None
 
 
 @dataclass(frozen=True)

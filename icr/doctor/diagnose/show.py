@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from icr.doctor.diagnose.result import Diagnosed, Result
+from icr.doctor.diagnose.result import Result
 from icr.evaluation.diagnosis.accuracy import Accuracies
 from icr.evaluation.diagnosis.shares import Estimate
 from icr.evaluation.diagnosis.verdict import Level
@@ -52,7 +52,7 @@ def show(result: Result, console: Console) -> None:
         reasons = "\n".join(
             f"{'✗' if reason.level == Level.NO_GO else '!'} {escape(reason.text)}" for reason in found.verdict.reasons
         )
-        table.add_row(code, MARKS[found.verdict.level], reasons or "[dim]no limit is passed[/]")
+        table.add_row(code, MARKS[found.verdict.level], reasons or "[dim]within all limits[/]")
     console.print(table)
     console.print(headline(result))
 
@@ -65,10 +65,11 @@ def headline(result: Result) -> str:
 
 def grids(result: Result) -> list[Grid]:
     """All tables that there are figures for."""
+    languages = result.languages
     made = [
-        _labelled(result, equal=True),
-        _labelled(result, equal=False),
-        _accuracies(result, "Accuracy by the judge, own samples", _judged, ""),
+        _accuracies(result, "Accuracy by labels, at equal length", {c: f.equal for c, f in languages.items()}, _EQUAL),
+        _accuracies(result, "Accuracy by labels, as given", {c: f.given for c, f in languages.items()}, _GIVEN),
+        _accuracies(result, "Accuracy by the judge, own samples", {c: f.judged for c, f in languages.items()}, ""),
         _own(result, "Own samples: the reward", FIGURES, _REWARD_NOTE, 2),
         _agreement(result),
         _own(result, "Own samples: the responses", TEXTS, _TEXT_NOTE, 3),
@@ -77,6 +78,11 @@ def grids(result: Result) -> list[Grid]:
     return [grid for grid in made if grid.rows]
 
 
+_EQUAL = (
+    "Both answers are cut to the length in tokens of the shorter one, and neither has an end-of-turn token. Ties are "
+    "wrong. "
+)
+_GIVEN = "Answers as they are, with their end-of-turn token: length may decide. Ties are wrong. "
 _REWARD_NOTE = (
     "Under the run's reward prompt. τ is Kendall's, over responses to one prompt; margin in nats; log π/π_ref in nats "
     "per token."
@@ -86,30 +92,11 @@ _TEXT_NOTE = (
 )
 
 
-def _labelled(result: Result, *, equal: bool) -> Grid:
-    title = "Accuracy by labels, at equal length" if equal else "Accuracy by labels, as given"
-    note = (
-        "Both answers are cut to the length in tokens of the shorter one, and neither has an end-of-turn token. "
-        if equal
-        else "Answers as they are, with their end-of-turn token: length may decide. "
-    )
-
-    def accuracies(found: Diagnosed) -> Accuracies | None:
-        return found.labelled and (found.labelled.equal if equal else found.labelled.given)
-
-    return _accuracies(result, title, accuracies, f"{note}Ties are wrong. ")
-
-
-def _judged(found: Diagnosed) -> Accuracies | None:
-    return found.own.judged if found.own else None
-
-
-def _accuracies(result: Result, title: str, of, note: str) -> Grid:  # type: ignore[no-untyped-def]
+def _accuracies(result: Result, title: str, by_language: Mapping[str, Accuracies | None], note: str) -> Grid:
     others = [name for name in result.prompts if name != result.main]
     columns = ["language", "n", result.main, *others, "best without a reward", "is", "difference"]
     grid = Grid(title, columns)
-    for code, found in result.languages.items():
-        accuracies = of(found)
+    for code, accuracies in by_language.items():
         if accuracies is None:
             continue
         own = accuracies.by_prompt[result.main]

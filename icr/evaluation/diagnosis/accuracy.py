@@ -151,7 +151,8 @@ def _accuracy(
 
 def _compared(samples: Samples, within: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Comparisons of two responses that differ. Shape `[N, K·(K−1)/2]`."""
-    return signs(samples.texts.astype(np.float64), within) != 0
+    different: NDArray[np.bool_] = signs(samples.texts.astype(np.float64), within) != 0
+    return different
 
 
 def log_ratio(samples: Samples) -> float:

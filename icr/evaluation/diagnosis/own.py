@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,7 @@ def identifiers(languages: Sequence[str]) -> Mapping[str, Callable[[str], bool]]
         gate = LanguageGate(tuple(languages))
     except ConfigError:
         return {}
-    return {code: lambda text, code=code: gate(code, text) for code in languages}
+    return {code: partial(gate, code) for code in languages}
 
 
 def own_figures(

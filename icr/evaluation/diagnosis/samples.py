@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,12 +49,10 @@ class Samples:
         """Where there is a response. Shape `[N, K]`."""
         return self.texts >= 0
 
-    def with_rewards(self, rewards: Floats) -> Samples:
-        """The same responses with other rewards."""
-        return replace(self, rewards=rewards)
-
-
-COLUMNS = ("reward", "policy_logp", "reference_logp", "tokens")
+    def responses(self, first: int, last: int) -> Samples:
+        """The responses `first ≤ k < last` of every prompt."""
+        arrays = (getattr(self, field.name)[:, first:last] for field in fields(self) if field.name != "ids")
+        return Samples(self.ids, *arrays)
 
 
 def tabulated(

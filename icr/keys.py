@@ -158,7 +158,7 @@ def of_stages(stages: Sequence[StageParts], model: str, settings: Mapping[str, o
     for parts in stages:
         upstream = {name: keys[stage].version for name, stage in parts.after.items()} | dict(parts.content)
         if parts.loads:
-            keys[parts.name] = _key({**parts.settings, **settings}, {"model": model} | upstream)
+            keys[parts.name] = _key({**settings, **parts.settings}, {"model": model} | upstream)
         else:
             keys[parts.name] = _key(parts.settings, upstream)
     return keys

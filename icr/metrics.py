@@ -1,4 +1,4 @@
-"""The names under which a training's figures are logged: one list for logs, trackers, reports and dashboards."""
+"""The names of what is logged in a training and measured in an evaluation: one list each, for all who show them."""
 
 from __future__ import annotations
 
@@ -103,3 +103,38 @@ def names(languages: Iterable[str]) -> list[str]:
 def round_names(languages: Iterable[str]) -> list[str]:
     """Every name that may be logged once per round."""
     return [metric.of(language) for language in languages for metric in RoundMetric]
+
+
+class Figure(StrEnum):
+    """What is measured about a model's answers, by language and as the mean over the target languages.
+
+    Attributes:
+        unit: of the values.
+        about: one line on what is measured.
+    """
+
+    unit: str
+    about: str
+
+    def __new__(cls, name: str, unit: str, about: str) -> Figure:
+        """A member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.unit, member.about = unit, about
+        return member
+
+    WIN_RATE = "win_rate", "%", "comparisons won against the reference answers, a tie counting a half"
+    WIN_RATE_SE = "win_rate_se", "points", "standard error of the win rate over prompts"
+    LC_WIN_RATE = "lc_win_rate", "%", "win rate if both answers were equally long"
+    LC_WIN_RATE_SE = "lc_win_rate_se", "points", "standard error of the length-controlled predictions over prompts"
+    JUDGE_SCORE = "judge_score", "", "mean score of a judge that scores answers one by one"
+    UNJUDGED = "unjudged", "comparisons", "comparisons without a verdict"
+    FLIP_RATE = "flip_rate", "%", "verdicts that name another winner when the answers change place"
+    ORDER_KAPPA = "order_kappa", "", "Cohen's κ between the verdicts of the two orders, as win, tie or loss"
+    CHARACTERS = "characters", "characters", "mean length of the answers"
+    REFERENCE_CHARACTERS = "reference_characters", "characters", "mean length of the reference answers"
+    TOKENS = "tokens", "tokens", "mean length of the answers in tokens of the model"
+    EMPTY_RATE = "empty_rate", "%", "answers without any text"
+    TRUNCATION_RATE = "truncation_rate", "%", "answers that were cut at the largest number of tokens"
+    REPETITION_RATE = "repetition_rate", "%", "answers that run in circles"
+    OFF_LANGUAGE_RATE = "off_language_rate", "%", "answers in another language than their prompt"

@@ -201,7 +201,7 @@ class Pipeline:
 
     def _evaluate(self, evaluation: OpenEvaluation, name: str, path: str) -> dict[str, dict[str, float]]:
         settings = self.settings
-        bench = Bench(self.store, settings.model.loader, self.device, (settings.seed, "evaluation"))
+        bench = Bench(self.store, settings.model.loader, self.device, settings.seed)
         evaluation.measure(Subject(name, path), bench)
         found = figures(evaluation.rows[name])
         log.info("%s: win rate %.1f %%, mean over target languages", name, found["win_rate"]["mean"])

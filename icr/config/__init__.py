@@ -11,8 +11,16 @@ from icr.lazy import lazily
 
 if TYPE_CHECKING:
     from icr.config.assemble import build
+    from icr.config.evaluating import Measurement, build_evaluation
     from icr.config.settings import Settings
 
-__all__ = ["Settings", "build", "conf_dir", "nodes"]
+__all__ = ["Measurement", "Settings", "build", "build_evaluation", "conf_dir", "nodes"]
 
-__getattr__ = lazily(__name__, {"icr.config.assemble": ["build"], "icr.config.settings": ["Settings"]})
+__getattr__ = lazily(
+    __name__,
+    {
+        "icr.config.assemble": ["build"],
+        "icr.config.evaluating": ["Measurement", "build_evaluation"],
+        "icr.config.settings": ["Settings"],
+    },
+)

@@ -61,11 +61,11 @@ def build(cfg: DictConfig) -> Settings:
     except ValueError as error:
         raise ConfigError(f"{error}.") from error
     one_of(cfg, "training_reference", TRAINING_REFERENCES)
-    adapter = _adapter(cfg)
+    adapter = adapter_of(cfg)
     settings = Settings(
         stage=make(cfg, "stage"),
         langs=langs,
-        model=_model(cfg, adapter),
+        model=model_of(cfg, adapter),
         adapter=adapter,
         reward_pair=make(cfg, "reward_pair"),
         reward=make(cfg, "reward"),
@@ -77,10 +77,10 @@ def build(cfg: DictConfig) -> Settings:
         optim=typed(OptimSettings, "optim", values_of(cfg, "optim") | {"optimizer": make(cfg, "optim.optimizer")}),
         sampling=make(cfg, "sampling"),
         scoring=typed(ScoringSettings, "scoring", values_of(cfg, "scoring")),
-        trainer=_trainer(cfg),
+        trainer=trainer_of(cfg),
         strategy=make(cfg, "strategy"),
         judge=optional(cfg, "judge"),
-        evaluation=_evaluation(cfg),
+        evaluation=evaluation_of(cfg),
         diagnosis=make(cfg, "diagnosis"),
         data=make(cfg, "data"),
         training_reference=cfg.training_reference,
@@ -101,12 +101,14 @@ def build(cfg: DictConfig) -> Settings:
     return settings
 
 
-def _model(cfg: DictConfig, adapter: Lora | None) -> ModelSettings:
+def model_of(cfg: DictConfig, adapter: Lora | None) -> ModelSettings:
+    """The model to start from, and how models are loaded."""
     loader: Loader = make(cfg, "model.loader")
     return typed(ModelSettings, "model", values_of(cfg, "model") | {"loader": replace(loader, adapter=adapter)})
 
 
-def _adapter(cfg: DictConfig) -> Lora | None:
+def adapter_of(cfg: DictConfig) -> Lora | None:
+    """What is trained in the place of all weights; None where they are."""
     adapter: Lora | None = optional(cfg, "adapter")
     if adapter and cfg.model.from_scratch:
         raise ConfigError("model.from_scratch: random weights are trained as a whole; leave them to adapter=none.")
@@ -118,7 +120,8 @@ def _adapter(cfg: DictConfig) -> Lora | None:
     return adapter
 
 
-def _trainer(cfg: DictConfig) -> TrainerSettings:
+def trainer_of(cfg: DictConfig) -> TrainerSettings:
+    """How Lightning trains, and on what machine everything else is done."""
     one_of(cfg, "trainer.precision", PRECISIONS)
     one_of(cfg, "trainer.accelerator", ACCELERATORS)
     if not re.fullmatch(r"auto|-1|[1-9]\d{0,5}|\d{1,5}(,\d{1,5})+,?", devices := str(cfg.trainer.devices)):
@@ -133,7 +136,8 @@ def _controls(controls: Mapping[str, object]) -> dict[str, list[str]]:
     return cast("dict[str, list[str]]", controls)
 
 
-def _evaluation(cfg: DictConfig) -> JudgedEvaluation | None:
+def evaluation_of(cfg: DictConfig) -> JudgedEvaluation | None:
+    """On which prompts, and against whose answers, models are judged; None where they are not."""
     evaluation: JudgedEvaluation | None = optional(cfg, "evaluation")
     if evaluation is None:
         return None

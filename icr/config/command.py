@@ -88,9 +88,11 @@ def said() -> Iterator[None]:
 def as_overrides(arguments: Sequence[str]) -> list[str]:
     """The arguments as Hydra takes them: `langs=[en,es]`, a list in place of an option, is `langs.codes=[en,es]`.
 
-    `langs=low_resource` stays as it is, and so does every other argument.
+    A path with `{language}` in it is quoted, whose braces would begin a dictionary. `langs=low_resource` stays as it
+    is, and so does every other argument.
     """
-    return [re.sub(r"^langs=(?=\s*\[)", "langs.codes=", argument) for argument in arguments]
+    codes = [re.sub(r"^langs=(?=\s*\[)", "langs.codes=", argument) for argument in arguments]
+    return [re.sub(r"^([^=]+=)([^'\"\[{]*\{language\}[^'\"\[{]*)$", r"\1'\2'", argument) for argument in codes]
 
 
 def _check_size(arguments: Sequence[str]) -> None:

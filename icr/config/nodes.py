@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from hydra.errors import InstantiationException
@@ -81,21 +81,27 @@ def nodes(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Node]]:
             yield from nodes(child, f"{prefix}{name}.")
 
 
-def require_given(cfg: DictConfig) -> None:
+def require_given(cfg: DictConfig, only: Collection[str] = (), command: str = "icr run") -> None:
     """Refuse a configuration with a key that has no value, or refers to a key that is not there.
+
+    Args:
+        only: groups to look at, without the paths of models, of which a command may have its own; empty for all.
+        command: whose help says more.
 
     Raises:
         ConfigError: all keys that must be given are named.
     """
     try:
-        missing = dict(_missing(cfg))
+        missing = {key: itself for key, itself in _missing(cfg) if not only or key.partition(".")[0] in only}
     except OmegaConfBaseException as error:
         raise ConfigError(unresolved(error)) from error
     if "reward_pair.reference" not in missing:
         missing.pop("model.reference", None)  # It stands for nothing else.
+    if only:
+        missing.pop("model.path", None)
     if needed := [key for key, itself in missing.items() if itself]:
         raise ConfigError(
-            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `icr run --help` with the same "
+            f"{', '.join(needed)} must be given, as in {needed[0]}=<value>; `{command} --help` with the same "
             f"choices says what for."
         )
 

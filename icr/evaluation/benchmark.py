@@ -12,7 +12,6 @@ from icr.models import LoadedModel, Loader
 from icr.rundir import RunDirectory
 from icr.rundir.measured import Result
 from icr.sampling import Sampler
-from icr.sampling.decoding import Seed
 from icr.types import PromptSet
 
 
@@ -54,13 +53,13 @@ class Bench:
         store: holds the stages.
         loader: loads the models.
         device: on which.
-        seed: of whatever is sampled.
+        seed: of the run.
     """
 
     store: RunDirectory
     loader: Loader
     device: str
-    seed: Seed
+    seed: int
 
     def load(self, path: str) -> Callable[[], LoadedModel]:
         """What loads a model when it is called."""
@@ -73,7 +72,7 @@ class StageParts:
 
     Attributes:
         name: of the stage.
-        settings: by their names in `conf/`.
+        settings: by their names in `conf/`; a `seed` of their own stands for the run's.
         content: hashes of what it is made of from outside, by name.
         after: stages that it is made of, by name.
         loads: whether the model itself makes it: its key then has the model, how it is loaded, and the seed.

@@ -56,7 +56,8 @@ class OpenEvaluation:
             theirs = [*subject.answers.answers(self.prompts).items()]
             made = StageParts(answers, content={"answers": fingerprint.of_value(theirs), "prompts": texts})
         else:
-            made = StageParts(answers, {"sampling": self.sampler}, {"prompts": texts}, loads=True)
+            own = {} if self.settings.seed is None else {"seed": self.settings.seed}
+            made = StageParts(answers, {"sampling": self.sampler, **own}, {"prompts": texts}, loads=True)
         references = [self.references[prompt.id, prompt.language] for prompt in self.prompts]
         judge = {"judge": self.settings.judge, "language_check": self.settings.language_check}
         content = {
@@ -83,8 +84,11 @@ class OpenEvaluation:
 
     def _answers(self, subject: Subject, bench: Bench) -> list[Response]:
         if subject.path is not None:
+            seed = bench.seed if self.settings.seed is None else self.settings.seed
             load = bench.load(subject.path)
-            return answered(bench.store, subject.name, load, self.prompts, sampler=self.sampler, seed=bench.seed)
+            return answered(
+                bench.store, subject.name, load, self.prompts, sampler=self.sampler, seed=(seed, "evaluation")
+            )
         given = subject.answers.answers(self.prompts) if subject.answers else {}
         made = [Response(id, language, 0, [], [], text, "") for (id, language), text in given.items()]
         table = ResponseTable(Response, {(prompt.id, prompt.language): prompt for prompt in self.prompts})

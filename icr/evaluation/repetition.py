@@ -16,12 +16,11 @@ _WEIGHTS = np.random.default_rng(0).integers(1, 2**63, LENGTH, dtype=np.uint64) 
 def repeats(text: str) -> bool:
     """Whether most of the text's second half has been said twice before.
 
-    A passage is any 16 characters in a row, runs of white space counting as one space
-    and the numbers of a numbered list left out. A text runs in circles where at
-    least 70 % of the passages that begin in its second half stand at least twice earlier in the text. So a sentence or
-    a block that is there twice is none, nor are a refrain, a table's frame, a list's formula or a signature; a loop
-    that goes on until the tokens run out is one, if it begins before two thirds of the text. Texts of fewer than 40
-    characters never are.
+    A passage is any 16 characters in a row, runs of white space counting as one space and the numbers of a numbered
+    list left out. A text runs in circles where at least 70 % of the passages that begin in its second half stand at
+    least twice earlier in the text. So a sentence or a block that is there twice is none, nor are a refrain, a table's
+    frame, a list's formula or a signature; a loop that goes on until the tokens run out is one, if it begins before two
+    thirds of the text. Texts of fewer than 40 characters never are.
 
     Of 12,880 real answers in eight languages (gpt-4-turbo, gpt-4o-mini and gpt-3.5-turbo on X-AlpacaEval) 21 count, 11
     of which are true loops, such as `big big big …` up to the last token. The 10 others are four times the same

@@ -43,6 +43,8 @@ class JudgedEvaluation:
     """Of that source: `dev` for tuning, `test` for tables."""
     n: int = 1
     """Answers per prompt (decoded as training samples are, unless `sampling` says otherwise)."""
+    seed: int | None = None
+    """Of the answers; None takes the run's."""
     sampling: Mapping[str, object] = field(default_factory=dict)
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
     language_check: Gate | None = None
@@ -81,11 +83,13 @@ class JudgedEvaluation:
         return self.judge
 
     def open(self, setting: Setting) -> OpenEvaluation:
-        """Read prompts and reference answers.
+        """See that the judge can be asked, and read prompts and reference answers.
 
         Raises:
+            ConfigError: the judge lacks a key or a package.
             DataError: a file is not as it should be, or a prompt has no reference answer.
         """
+        self.judge.require()
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
         return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SOURCE_LANGUAGE = "en"
 
 
-def prompt_means(preferences: ArrayLike, prompts: Sequence[Hashable]) -> NDArray[np.float64]:
+def means_by_prompt(preferences: ArrayLike, prompts: Sequence[Hashable]) -> dict[Hashable, float]:
     """`m_i = Σ_k q_ik / K_i`: mean preference over the `K_i` answers to each prompt that have a verdict.
 
     Args:
@@ -23,7 +23,7 @@ def prompt_means(preferences: ArrayLike, prompts: Sequence[Hashable]) -> NDArray
         prompts: what the comparisons of one prompt share, such as its id. Length `N`.
 
     Returns:
-        Shape `[P]`, float64, prompts in order of appearance; those without any verdict are left out.
+        By prompt, in order of appearance; those without any verdict are left out.
 
     Raises:
         ValueError: lengths differ, there is no comparison, or a preference is outside [0, 1].
@@ -38,7 +38,16 @@ def prompt_means(preferences: ArrayLike, prompts: Sequence[Hashable]) -> NDArray
     for prompt, outcome in zip(prompts, outcomes.tolist(), strict=True):
         if not math.isnan(outcome):
             of_prompt.setdefault(prompt, []).append(outcome)
-    return np.array([math.fsum(values) / len(values) for values in of_prompt.values()], dtype=np.float64)
+    return {prompt: math.fsum(values) / len(values) for prompt, values in of_prompt.items()}
+
+
+def prompt_means(preferences: ArrayLike, prompts: Sequence[Hashable]) -> NDArray[np.float64]:
+    """The values of `means_by_prompt`, in the order of the prompts. Shape `[P]`.
+
+    Raises:
+        ValueError: as `means_by_prompt`.
+    """
+    return np.array(list(means_by_prompt(preferences, prompts).values()), dtype=np.float64)
 
 
 def win_rate(preferences: ArrayLike, prompts: Sequence[Hashable]) -> float:
@@ -83,15 +92,46 @@ def with_mean(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def with_mean_error(errors: Mapping[str, float]) -> dict[str, float]:
-    """As `with_mean` for standard errors: `mean = √(Σ se²)/L` over the `L` target languages.
+    """As `with_mean` for standard errors of languages that share no prompts: `mean = √(Σ se²)/L` over `L` targets.
 
-    Languages are taken as independent. They share prompts, so where a prompt is hard in every language the true error
-    of the mean is somewhat larger.
+    Where they do share them, and it is known how each came out, `standard_errors` knows better.
     """
     if not errors:
         return {}
     targets = target_languages(list(errors))
     return {"mean": math.sqrt(math.fsum(errors[language] ** 2 for language in targets)) / len(targets), **errors}
+
+
+def standard_errors(languages: Sequence[str], preferences: ArrayLike, prompts: Sequence[Hashable]) -> dict[str, float]:
+    """`{"mean": …, "<lang>": …}`: `win_rate_standard_error` per language, and that of the mean over target languages.
+
+    Languages share prompts, by their ids, and a prompt that is hard in one may be hard in all. So the ids are what is
+    drawn, each with its prompts in all languages: with `m_il` the prompt mean of id `i` in language `l`, `n_l` prompts
+    of mean `μ_l` there, and `L` target languages,
+
+        se² = Σ_i (Σ_l (m_il − μ_l) / √(n_l·(n_l − 1)))² / L²
+
+    which is the win rate's own standard error where `L` is 1, and `√(Σ se_l²)/L` where no two languages share an id.
+
+    Raises:
+        ValueError: as `prompt_means`.
+    """
+    labels, outcomes = np.asarray(languages, dtype=object), np.asarray(preferences, dtype=np.float64)
+    ids = np.fromiter(prompts, dtype=object, count=len(prompts))
+    alone = by_language(win_rate_standard_error, languages, outcomes, ids)
+    if not alone:
+        return {}
+    targets = target_languages(list(alone))
+    residuals: dict[Hashable, float] = {}
+    for language in targets:
+        means = means_by_prompt(outcomes[labels == language], ids[labels == language])
+        centre, n = math.fsum(means.values()) / max(1, len(means)), len(means)
+        for id, mean in means.items():
+            share = (mean - centre) / math.sqrt(n * (n - 1)) if n > 1 else math.nan
+            residuals[id] = residuals.get(id, 0.0) + share
+    total = math.fsum(value**2 for value in residuals.values())
+    missing = any(math.isnan(alone[language]) for language in targets)
+    return {"mean": math.nan if missing else 100.0 * math.sqrt(total) / len(targets), **alone}
 
 
 def by_language(

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from icr import config, distributed, rundir
 from icr.config.command import as_overrides
+from icr.config.recorded import recorded, write_overrides
 from icr.errors import ConfigError, RunError, one_line
 from icr.launch import processes as launch
 from icr.pipeline import Pipeline
@@ -55,8 +56,8 @@ def job(cfg: DictConfig) -> float | None:
         first = distributed.rank() == 0
         with rundir.held(directory) if first else contextlib.nullcontext():
             pipelines = prepared(directory, settings, controls)
-            for pipeline, chosen in zip(pipelines.values(), [cfg, *composed.values()], strict=True):
-                _record(pipeline, chosen)
+            for (name, pipeline), chosen in zip(pipelines.items(), [cfg, *composed.values()], strict=True):
+                _record(pipeline, chosen, settings.controls.get(name, []))
             if processes == 1:
                 run_with_controls(directory, pipelines)
             else:
@@ -137,10 +138,13 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
     return summary
 
 
-def _record(pipeline: Pipeline, cfg: DictConfig) -> None:
-    """Keep the configuration in the run directory."""
-    text = OmegaConf.to_yaml(cfg, resolve=True)
-    pipeline.store.keep(pipeline.store.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
+def _record(pipeline: Pipeline, cfg: DictConfig, control: Sequence[str]) -> None:
+    """Keep the configuration in the run directory, and what it was composed of."""
+    store, text = pipeline.store, OmegaConf.to_yaml(cfg, resolve=True)
+    store.keep(store.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
+    hydra_config = HydraConfig.get()
+    given = recorded(hydra_config.runtime.choices, hydra_config.overrides.task, as_overrides(control))
+    store.keep(store.layout.overrides, lambda path: write_overrides(path, given))
 
 
 def _check_launcher() -> None:

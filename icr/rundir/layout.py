@@ -68,6 +68,21 @@ def evaluation_stage(model: str) -> str:
     return f"evaluation/{model}"
 
 
+def harness_stage(task: str, model: str) -> str:
+    """Stage of what a task of lm-evaluation-harness has found about a model: a document."""
+    return f"lm_eval_{task}/{model}"
+
+
+def turn_stage(turn: int, model: str) -> str:
+    """Stage of a model's answers to one turn of MT-Bench, counted from 1: a table."""
+    return f"mt_bench_turn_{turn}/{model}"
+
+
+def grades_stage(model: str) -> str:
+    """Stage of the grades of these answers: a table."""
+    return f"mt_bench_grades/{model}"
+
+
 def accuracy_stage(reward_prompt: str) -> str:
     """Stage that rewards the first round's responses under another reward prompt, to measure its accuracy: a table."""
     return f"evaluation/rewards_{reward_prompt}"
@@ -194,9 +209,14 @@ class Layout:
         """Its figures as a table, a row per model, benchmark, figure and language."""
         return self.path / "leaderboard.csv"
 
+    @property
+    def alpaca_eval(self) -> Path:
+        """Folder of all that alpaca_eval reads."""
+        return self.path / "alpaca_eval"
+
     def alpaca(self, model: str, language: str) -> Path:
         """Folder of a model's files in one language, as alpaca_eval reads them."""
-        return self.path / "alpaca_eval" / language / model
+        return self.alpaca_eval / language / model
 
     @property
     def benchmarks(self) -> Path:

@@ -25,6 +25,7 @@ class Difference:
         low, high: of its 95 % interval.
         prompts: that both have.
         left_out: that one of them has alone.
+        not_above: share of the bootstrap samples in which it is 0 or less: a one-sided p-value.
     """
 
     figure: str
@@ -36,6 +37,7 @@ class Difference:
     high: float
     prompts: int
     left_out: int = 0
+    not_above: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _result(document: Mapping[str, Any]) -> Result:
         model: {name: {key: _number(value) for key, value in by.items()} for name, by in own.items()}
         for model, own in document["figures"].items()
     }
-    numbers = ("value", "low", "high")
+    numbers = ("value", "low", "high", "not_above")
     differences = [
         Difference(**row | {name: _number(row[name]) for name in numbers}) for row in document["differences"]
     ]

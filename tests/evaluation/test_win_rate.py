@@ -8,10 +8,10 @@ import pytest
 from icr.evaluation.win_rate import (
     by_language,
     prompt_means,
+    standard_errors,
     win_rate,
     win_rate_standard_error,
     with_mean,
-    with_mean_error,
 )
 
 
@@ -67,9 +67,33 @@ def test_prompts_count_alike_whatever_they_lack_verdicts_on():
 def test_mean_is_over_targets_and_over_english_only_if_alone():
     assert with_mean({"en": 90.0, "es": 40.0, "ru": 50.0}) == {"mean": 45.0, "en": 90.0, "es": 40.0, "ru": 50.0}
     assert with_mean({"en": 90.0}) == {"mean": 90.0, "en": 90.0}
-    assert with_mean({}) == {} == with_mean_error({})
+    assert with_mean({}) == {} == standard_errors([], [], [])
     assert math.isnan(with_mean({"en": 1.0, "es": math.nan, "ru": 2.0})["mean"])
-    assert with_mean_error({"en": 9.0, "es": 3.0, "ru": 4.0})["mean"] == pytest.approx(2.5)
+
+
+def test_error_of_the_mean_by_hand_where_languages_share_no_prompt_and_where_they_share_all():
+    outcomes = [1, 0, 1, 1, 0.5, 0, 0, 1]
+    languages, apart = ["es"] * 4 + ["ru"] * 4, "abcdefgh"
+    es, ru = win_rate_standard_error(outcomes[:4], "abcd"), win_rate_standard_error(outcomes[4:], "abcd")
+    found = standard_errors(["en", "en", *languages], [1, 0, *outcomes], ["a", "b", *apart])
+    assert found == {"mean": pytest.approx(math.sqrt(es**2 + ru**2) / 2), "en": 50.0, "es": es, "ru": ru}
+    same = standard_errors(languages, outcomes[:4] * 2, "abcdabcd")
+    assert same["mean"] == pytest.approx(es)  # the same verdicts again make nothing surer
+    opposite = standard_errors(languages, [*outcomes[:4], *(1 - q for q in outcomes[:4])], "abcdabcd")
+    assert opposite["mean"] == pytest.approx(0)
+    assert math.isnan(standard_errors(["es", "ru", "ru"], [1, 1, 0], "aab")["mean"])
+
+
+def test_error_of_the_mean_against_resampling_of_ids():
+    rng = np.random.default_rng(4)
+    hard = rng.normal(size=300)
+    table = (rng.normal(size=(3, 300)) + hard > 0).astype(float)
+    table[2, 200:] = np.nan  # a language without some of the prompts
+    languages, ids = np.repeat(["es", "ru", "th"], 300).tolist(), np.tile(np.arange(300), 3).tolist()
+    drawn = (np.nanmean(table[:, rng.integers(0, 300, 300)], axis=1).mean() for _ in range(3000))
+    found = standard_errors(languages, table.ravel(), ids)
+    assert found["mean"] == pytest.approx(100 * np.std(list(drawn)), rel=0.06)
+    assert found["mean"] > 1.2 * math.sqrt(sum(found[l] ** 2 for l in ("es", "ru", "th"))) / 3
 
 
 def test_by_language_cuts_rows_and_keeps_the_order_asked_for():

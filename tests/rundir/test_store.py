@@ -72,7 +72,7 @@ def test_the_manifest_names_keys_outputs_and_times(store: RunDirectory):
     store.json("round_0/skipped", dict)
     manifest = json.loads((store.path / "manifest.json").read_text())
     entry = manifest["stages"]["round_0/skipped"]
-    assert manifest["format"] == 3
+    assert manifest["format"] == 4
     assert entry["key"] == {"settings": {"loss": {"beta": 0.1}}, "upstream": {"prompts": "pp"}}
     assert entry["output"] == "round_0/skipped.json"
     output = (store.path / entry["output"]).read_bytes()

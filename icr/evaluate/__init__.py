@@ -1,0 +1,1 @@
+"""`icr evaluate`: from its command to its leaderboard."""

@@ -1,0 +1,160 @@
+"""One job of `icr evaluate`: models are found, measured one after another, and shown side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from icr import config, rundir
+from icr.config import Measurement
+from icr.data.context import usable_prompts
+from icr.errors import ConfigError, ICRError, RunError, near
+from icr.evaluation import AnswerFiles, Bench, Setting, Subject
+from icr.keys import loading, of_stages
+from icr.launch import processes as launch
+from icr.models.configuration import context_length
+from icr.models.folder import base_of, check_exists
+from icr.models.whole import check_files
+from icr.rundir import Key, Layout, RunDirectory, atomic, fingerprint, open_run
+from icr.rundir.files import read_json
+from icr.rundir.layout import check_apart
+from icr.rundir.measured import Measured, Result
+from icr.rundir.summary import LIBRARIES
+from icr.types import PromptSet
+
+log = logging.getLogger("icr.evaluate")
+
+
+def job(cfg: DictConfig) -> None:
+    """Check, measure, show."""
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        settings = config.build_evaluation(cfg)
+        if not settings.evaluate.run:
+            check_apart(directory)
+        evaluation = Evaluation(settings, directory, launch.device_of(settings.trainer))
+    except ICRError:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # Hydra's, and still empty: nothing has been measured.
+        raise
+    with rundir.held(directory):
+        text = OmegaConf.to_yaml(cfg)
+        evaluation.store.keep(evaluation.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
+        measured = evaluation.run()
+    print(measured)
+
+
+@dataclass
+class Evaluation:
+    """Models, and the benchmark that measures them.
+
+    Making one reads tokenizers, data and what is in the directory, and refuses what does not fit; no weights.
+
+    Attributes:
+        settings: the checked configuration.
+        directory: where everything goes.
+        device: where models are loaded.
+
+    Raises:
+        ICRError: a model, the data, the judge or the directory cannot be used.
+    """
+
+    settings: Measurement
+    directory: Path
+    device: str
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.layout = Layout(self.directory)
+        for path in self._paths:
+            check_exists(path)
+            check_files(base_of(path) or path)
+        if self._paths:
+            settings.sampling.require()
+        self.benchmark = settings.benchmark.open(Setting(settings.langs.codes, settings.sampling, self._usable))
+        stages = {subject.name: self.benchmark.stages(subject) for subject in self.subjects}
+        self.measured = [subject for subject in self.subjects if stages[subject.name]]
+        if not self.measured:
+            raise ConfigError(f"benchmark={settings.benchmark.name} wants models, and only answers are given.")
+        self.keys: dict[str, Key] = {}
+        for subject in self.measured:
+            version = fingerprint.of_model(subject.path) if subject.path else ""
+            own = {"seed": settings.seed, **loading(settings.loader, settings.quantisation)}
+            self.keys |= of_stages(stages[subject.name], version, own)
+
+    @cached_property
+    def store(self) -> RunDirectory:
+        """The directory, opened."""
+        return RunDirectory(self.directory, self.keys)
+
+    def run(self) -> Measured:
+        """Measure what is not measured yet, and put it beside what other benchmarks have found here."""
+        if threads := self.settings.trainer.threads:
+            torch.set_num_threads(threads)
+        self.store.verify()
+        bench = Bench(self.store, self.settings.loader, self.device, self.settings.seed)
+        for subject in self.measured:
+            log.info("%s: %s", self.settings.benchmark.name, subject.name)
+            self.benchmark.measure(subject, bench)
+        measured = self._beside(self.benchmark.result())
+        self.store.keep(self.layout.measured, lambda path: atomic.write_json(path, measured.as_json()))
+        return measured
+
+    @cached_property
+    def subjects(self) -> list[Subject]:
+        """All models and given answers, or those that are asked for."""
+        chosen = self.settings.evaluate
+        found = [Subject(name, path) for name, path in self._models.items()]
+        found += [Subject(name, answers=AnswerFiles(files)) for name, files in chosen.answers.items()]
+        names = [subject.name for subject in found]
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise ConfigError(f"evaluate.answers.{doubled}: a model has this name already; give another.")
+        for name in [*(chosen.only or []), *([chosen.baseline] if chosen.baseline else [])]:
+            if name not in names:
+                raise ConfigError(f"evaluate: there is no {name!r}.{near(name, names)} Names: {', '.join(names)}.")
+        return [subject for subject in found if chosen.only is None or subject.name in chosen.only]
+
+    @cached_property
+    def _models(self) -> Mapping[str, str]:
+        chosen = self.settings.evaluate
+        if chosen.models:
+            return chosen.models
+        if chosen.run:
+            run = open_run(Path(chosen.run))
+            if not run.trained:
+                raise RunError(f"{chosen.run} has no trained model yet: give its start with evaluate.models, or wait.")
+            rounds = {self.settings.result.format(round=number): str(run.model(number)) for number in run.trained}
+            return {**self.settings.baselines, **rounds}
+        return {Path(self.settings.path).name: self.settings.path} if self.settings.path else {}
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        return [subject.path for subject in self.subjects if subject.path is not None]
+
+    def _usable(self, given: PromptSet, max_new_tokens: int) -> PromptSet:
+        """The prompts that every model takes."""
+        loader = self.settings.loader
+        for path in self._paths:
+            context, renderer = context_length(path, loader.trust_remote_code), loader.renderer(path)
+            given = usable_prompts(given, renderer, [lambda p: p.text], context, max_new_tokens, f"prompts of {path}")
+        return given
+
+    def _beside(self, result: Result) -> Measured:
+        found = read_json(self.layout.measured)
+        try:
+            results = dict(Measured.from_json(found).results) if found else {}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{self.layout.measured} is not as this version of icr writes it: delete it.") from error
+        results[self.settings.benchmark.name] = result
+        models = {subject.name: subject.path or "" for subject in self.subjects}
+        versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+        return Measured(self.settings.langs.codes, models, results, versions)

@@ -26,6 +26,7 @@ repetition.py          whether a text runs in circles
 intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
+diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
 lm_eval.py             the benchmark of lm-evaluation-harness's tasks
 harness_tasks.py       which of its tasks stand for a benchmark in each language
 harness.py             what it is asked for, and what it answers
@@ -41,6 +42,8 @@ from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.comparison import check_difficulty, compared
+from icr.evaluation.diagnosis.settings import Diagnosis
+from icr.evaluation.diagnosis.verdict import Limits
 from icr.evaluation.difficulty import alpaca_eval_difficulty
 from icr.evaluation.figures import figures, reasons
 from icr.evaluation.intervals import Interval, mean_interval, paired_difference, share_interval
@@ -66,6 +69,7 @@ __all__ = [
     "ArenaPrompts",
     "Bench",
     "Benchmark",
+    "Diagnosis",
     "GradingPrompt",
     "Interval",
     "JudgedEvaluation",
@@ -73,6 +77,7 @@ __all__ = [
     "LMEval",
     "LengthControlled",
     "LengthPrior",
+    "Limits",
     "MTBench",
     "MTFiles",
     "OpenBenchmark",

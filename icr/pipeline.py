@@ -15,7 +15,7 @@ from icr.config import Settings
 from icr.data import RewardPrompt
 from icr.data.context import usable_prompts
 from icr.data.files import given as given_examples
-from icr.evaluation import Bench, OpenEvaluation, Setting, Subject, figures, reward_accuracies, rewards_under
+from icr.evaluation import Bench, OpenEvaluation, Setting, Subject, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.configuration import context_length
@@ -190,6 +190,7 @@ class Pipeline:
             length_control=settings.length_control,
             gate=settings.gate,
             pairing=settings.pairing,
+            diagnosis=settings.diagnosis,
             part=regenerate.LONG_PART if pair.residency == "one" else regenerate.PART,
         )
 
@@ -202,7 +203,7 @@ class Pipeline:
         settings = self.settings
         bench = Bench(self.store, settings.model.loader, self.device, settings.seed)
         evaluation.measure(Subject(name, path), bench)
-        found = figures(evaluation.rows[name])
+        found = evaluation.figures(name)
         log.info("%s: win rate %.1f %%, mean over target languages", name, found["win_rate"]["mean"])
         return found
 

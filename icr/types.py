@@ -20,12 +20,14 @@ class Prompt:
         language: code of `text`, such as `"sw"`.
         text: the instruction in that language, `x_l`.
         english: the same instruction in English, `x_en` (equal to `text` where `language` is `"en"`).
+        earlier: what was said before it, in turns: the user's first, the model's answer to it, and so on.
     """
 
     id: str
     language: str
     text: str
     english: str
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ LINE = re.compile(r"^(?P<indent>[ -]*)(?P<key>[\w]+):(?P<value>.*?)(?:(?:^| )# (
 
 def groups(conf: Path) -> str:
     """Each group with its options and what it is for."""
-    purpose = dict(_comments(conf / "config.yaml"))
+    purpose = {key: text for path in conf.glob("*.yaml") for key, text in _comments(path)}
     folders = sorted(path.name for path in conf.iterdir() if path.is_dir())
     rows = [(group, " ".join(options(conf, group)), purpose.get(f"defaults.{group}", "")) for group in folders]
     return "\n".join(f"  {group:<16}{_beside(names, about, 60, 18)}" for group, names, about in rows)
@@ -48,7 +48,7 @@ def _option_comments(path: Path, group: str) -> dict[str, str]:
     text = path.read_text(encoding="utf-8")
     base = re.search(r"^defaults: \[(\w+)\]", text, re.MULTILINE)
     inherited = _option_comments(path.with_stem(base[1]), group) if base else {}
-    placed = "" if text.startswith("# @package _global_") else f"{group}."
+    placed = "" if text.startswith("# @package _global_") else f"{group.replace('/', '.')}."
     return inherited | {f"{placed}{key}": comment for key, comment in _comments(path)}
 
 

@@ -78,13 +78,14 @@ def within_context(
         return prompts
 
     def fit(prompt: Prompt) -> bool:
-        return fits(max(len(renderer.prompt_ids(text(prompt))) for text in texts), context, max_new_tokens)
+        longest = max(len(renderer.prompt_ids(text(prompt), prompt.earlier)) for text in texts)
+        return fits(longest, context, max_new_tokens)
 
     return _keep(prompts, fit, TOO_LONG)
 
 
 def without_turn_tokens(prompts: PromptSet, renderer: Renderer) -> PromptSet:
-    """Keep the prompts neither side of which holds what the tokenizer takes for a token of turns.
+    """Keep the prompts of which nothing holds what the tokenizer takes for a token of turns.
 
     A chat template is rendered to text before it is tokenised, so that such a token in a prompt would be the real one:
     it would end the user's turn, or begin another. Writing it in ordinary tokens would be another prompt than all other
@@ -95,7 +96,7 @@ def without_turn_tokens(prompts: PromptSet, renderer: Renderer) -> PromptSet:
     """
     return _keep(
         prompts,
-        lambda prompt: not (renderer.has_turn_tokens(prompt.text) or renderer.has_turn_tokens(prompt.english)),
+        lambda prompt: not any(map(renderer.has_turn_tokens, (prompt.text, prompt.english, *prompt.earlier))),
         TURN_TOKENS,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from icr.config.command import run_app, said
 from icr.config.files import conf_dir
 from icr.config.recorded import with_overrides
 from icr.errors import RunError
-from icr.rundir.layout import Layout
 from icr.terminal import guarded, quiet
 
 
@@ -44,9 +44,12 @@ def as_arguments(words: Sequence[str]) -> list[str]:
     Raises:
         RunError: the run does not say what it was made with.
     """
-    first, *rest = words or [""]
+    # Hydra wants a sign before keys that are not there yet, as names of models never are.
+    first, *rest = [re.sub(r"^(?=evaluate\.(answers|models)\.)", "++", word) for word in words] or [""]
     if not first or first.startswith("-") or "=" in first:
-        return list(words)
+        return [first, *rest] if first else rest
+    from icr.rundir.layout import Layout  # Its room imports pandas, which --help does without.
+
     layout = Layout(Path(first))
     if not layout.manifest.is_file():
         if layout.rounds():

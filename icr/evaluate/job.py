@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 from collections.abc import Mapping
@@ -12,17 +13,19 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from icr import config, rundir
 from icr.config import Measurement
 from icr.data.context import usable_prompts
-from icr.errors import ConfigError, RunError, near
+from icr.errors import ConfigError, ICRError, RunError, near
 from icr.evaluation import AnswerFiles, Bench, Setting, Subject
 from icr.keys import loading, of_stages
 from icr.launch import processes as launch
 from icr.models.configuration import context_length
 from icr.models.folder import base_of, check_exists
 from icr.models.whole import check_files
+from icr.report.leaderboard import headline, print_leaderboard, write_leaderboard
 from icr.rundir import Key, Layout, RunDirectory, atomic, fingerprint, open_run
 from icr.rundir.files import read_json
 from icr.rundir.layout import check_apart
@@ -35,16 +38,23 @@ log = logging.getLogger("icr.evaluate")
 
 def job(cfg: DictConfig) -> None:
     """Check, measure, show."""
-    settings = config.build_evaluation(cfg)
     directory = Path(HydraConfig.get().runtime.output_dir)
-    if not settings.evaluate.run:
-        check_apart(directory)
-    with rundir.held(directory):
+    try:
+        settings = config.build_evaluation(cfg)
+        if not settings.evaluate.run:
+            check_apart(directory)
         evaluation = Evaluation(settings, directory, launch.device_of(settings.trainer))
+    except ICRError:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # Hydra's, and still empty: nothing has been measured.
+        raise
+    with rundir.held(directory):
         text = OmegaConf.to_yaml(cfg)
         evaluation.store.keep(evaluation.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
         measured = evaluation.run()
-    print(measured)
+        page = write_leaderboard(directory)
+    print_leaderboard(measured, Console())
+    print(f"{headline(measured)}\npage     {page}\nall else {directory}")
 
 
 @dataclass
@@ -79,12 +89,16 @@ class Evaluation:
         self.measured = [subject for subject in self.subjects if stages[subject.name]]
         if not self.measured:
             raise ConfigError(f"benchmark={settings.benchmark.name} wants models, and only answers are given.")
-        keys: dict[str, Key] = {}
+        self.keys: dict[str, Key] = {}
         for subject in self.measured:
             version = fingerprint.of_model(subject.path) if subject.path else ""
             own = {"seed": settings.seed, **loading(settings.loader, settings.quantisation)}
-            keys |= of_stages(stages[subject.name], version, own)
-        self.store = RunDirectory(self.directory, keys)
+            self.keys |= of_stages(stages[subject.name], version, own)
+
+    @cached_property
+    def store(self) -> RunDirectory:
+        """The directory, opened."""
+        return RunDirectory(self.directory, self.keys)
 
     def run(self) -> Measured:
         """Measure what is not measured yet, and put it beside what other benchmarks have found here."""
@@ -95,7 +109,7 @@ class Evaluation:
         for subject in self.measured:
             log.info("%s: %s", self.settings.benchmark.name, subject.name)
             self.benchmark.measure(subject, bench)
-        measured = self._beside(self.benchmark.result())
+        measured = self._beside(self.benchmark.result(self.settings.evaluate.baseline))
         self.store.keep(self.layout.measured, lambda path: atomic.write_json(path, measured.as_json()))
         return measured
 

@@ -15,6 +15,7 @@ benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
 stage.py               answers, and verdicts on them: stages of the run directory
 alpaca_files.py        AlpacaEval's files in many languages
+arena_files.py         m-ArenaHard's
 figures.py             rows → figures of one model, by language
 comparison.py          rows of several models → figures, and differences with intervals
 win_rate.py            win rate, its standard error, means over languages
@@ -25,12 +26,24 @@ repetition.py          whether a text runs in circles
 intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
+diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
+lm_eval.py             the benchmark of lm-evaluation-harness's tasks
+harness_tasks.py       which of its tasks stand for a benchmark in each language
+harness.py             what it is asked for, and what it answers
+mt_bench.py            the benchmark of MT-Bench, in many languages
+mt_bench_files.py      its questions and reference answers
+mt_bench_answers.py    models answer its turns
+mt_bench_grading.py    what a grader reads, and how its number is understood
+mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.comparison import check_difficulty, compared
+from icr.evaluation.diagnosis.settings import Diagnosis
+from icr.evaluation.diagnosis.verdict import Limits
 from icr.evaluation.difficulty import alpaca_eval_difficulty
 from icr.evaluation.figures import figures, reasons
 from icr.evaluation.intervals import Interval, mean_interval, paired_difference, share_interval
@@ -40,6 +53,10 @@ from icr.evaluation.length_controlled import (
     length_controlled,
     length_controlled_win_rate,
 )
+from icr.evaluation.lm_eval import LMEval
+from icr.evaluation.mt_bench import MTBench
+from icr.evaluation.mt_bench_files import MTFiles
+from icr.evaluation.mt_bench_grading import GradingPrompt
 from icr.evaluation.repetition import repeats
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
@@ -48,13 +65,21 @@ from icr.evaluation.stage import JudgedResponse
 __all__ = [
     "AlpacaPrompts",
     "AnswerFiles",
+    "ArenaAnswers",
+    "ArenaPrompts",
     "Bench",
     "Benchmark",
+    "Diagnosis",
+    "GradingPrompt",
     "Interval",
     "JudgedEvaluation",
     "JudgedResponse",
+    "LMEval",
     "LengthControlled",
     "LengthPrior",
+    "Limits",
+    "MTBench",
+    "MTFiles",
     "OpenBenchmark",
     "OpenEvaluation",
     "Setting",

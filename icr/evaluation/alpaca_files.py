@@ -42,7 +42,7 @@ class AlpacaPrompts:
     """Folder of the files. Keys of stages hold the prompts themselves."""
     prompts_per_language: int | None = None
     """The first so many of `en.json`; None takes all, and wants `full_set` of them."""
-    full_set: int | None = FULL_SET
+    full_set: int | None = field(default=FULL_SET, compare=False)
     """Prompts in each file; None for a set of another size."""
 
     def __post_init__(self) -> None:

@@ -101,8 +101,12 @@ class OpenBenchmark(Protocol):
     def measure(self, subject: Subject, bench: Bench) -> None:
         """Make these stages, or read them back."""
 
-    def result(self) -> Result:
-        """Figures of all that was measured."""
+    def result(self, baseline: str | None = None) -> Result:
+        """Figures of all that was measured.
+
+        Args:
+            baseline: name of the model that the others are compared with; None compares all with all.
+        """
 
 
 class Benchmark(Protocol):

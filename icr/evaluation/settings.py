@@ -11,6 +11,7 @@ from icr.data import RewardPrompt
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Setting
 from icr.evaluation.comparing import OpenEvaluation
+from icr.evaluation.comparison import check_difficulty
 from icr.judges import (
     Judge,
     PairwiseJudge,
@@ -49,12 +50,16 @@ class JudgedEvaluation:
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
     language_check: Gate | None = None
     """Answers that it refuses are counted as in another language; None does not look."""
+    difficulty: str | None = field(default=None, compare=False)
+    """Of prompts, for length control: `alpaca_eval` (the table of its 805), `joint` (fitted to the models compared), or
+    None."""
     reward_prompts: Mapping[str, RewardPrompt] = field(default_factory=dict)
     """Reward prompts by name, whose accuracy is measured on the first round's responses."""
 
     name: ClassVar[str] = "win_rate"
 
     def __post_init__(self) -> None:
+        check_difficulty(self.difficulty)
         if not self.judge:
             raise ValueError(
                 "judge is missing: answers are compared by a judge; add judge=<option>, such as judge=pocket for the "
@@ -83,11 +88,13 @@ class JudgedEvaluation:
         return self.judge
 
     def open(self, setting: Setting) -> OpenEvaluation:
-        """Read prompts and reference answers.
+        """See that the judge can be asked, and read prompts and reference answers.
 
         Raises:
+            ConfigError: the judge lacks a key or a package.
             DataError: a file is not as it should be, or a prompt has no reference answer.
         """
+        self.judge.require()
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
         return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))

@@ -91,6 +91,17 @@ def with_mean(values: Mapping[str, float]) -> dict[str, float]:
     return {"mean": math.fsum(values[language] for language in targets) / len(targets), **values}
 
 
+def with_mean_error(errors: Mapping[str, float]) -> dict[str, float]:
+    """As `with_mean` for standard errors of languages that share no prompts: `mean = √(Σ se²)/L` over `L` targets.
+
+    Where they do share them, and it is known how each came out, `standard_errors` knows better.
+    """
+    if not errors:
+        return {}
+    targets = target_languages(list(errors))
+    return {"mean": math.sqrt(math.fsum(errors[language] ** 2 for language in targets)) / len(targets), **errors}
+
+
 def standard_errors(languages: Sequence[str], preferences: ArrayLike, prompts: Sequence[Hashable]) -> dict[str, float]:
     """`{"mean": …, "<lang>": …}`: `win_rate_standard_error` per language, and that of the mean over target languages.
 

@@ -44,7 +44,7 @@ class Reply:
         top_logprobs: log-prob of each of the likeliest first tokens, in nats; empty where the server gives none.
         finish_reason: by the server's word, such as `stop` or `length`.
         model: which model says that it has replied.
-        prompt_tokens, completion_tokens: what the server says that it has used.
+        prompt_tokens, completion_tokens: what the server says that it has used; None where it does not.
         cached: whether it came from the cache, and was paid for before.
     """
 
@@ -53,6 +53,19 @@ class Reply:
     top_logprobs: Mapping[str, float] = field(default_factory=dict)
     finish_reason: str = ""
     model: str = ""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that the cache has no reply to.
+
+    Attributes:
+        body: as it is sent.
+        most: tokens that prompt and reply can have together.
+    """
+
+    body: Mapping[str, object]
+    most: int

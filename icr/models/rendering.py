@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import cycle, takewhile
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
@@ -75,9 +76,15 @@ class Renderer:
         """Whether the tokenizer takes a part of `text`, such as `<|eot_id|>`, for one of `turn_ids`."""
         return not self.turn_ids.isdisjoint(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def prompt_ids(self, instruction: str) -> list[int]:
-        """Token ids of a single user turn with the generation header, as the chat template renders it."""
-        return self.ids([{"role": "user", "content": instruction}], add_generation_prompt=True)
+    def prompt_ids(self, instruction: str, earlier: Sequence[str] = ()) -> list[int]:
+        """Token ids of a user's turn with the generation header, as the chat template renders it.
+
+        Args:
+            earlier: turns before it, the user's and the model's by turns, beginning with the user's.
+        """
+        roles = cycle(("user", "assistant"))
+        turns = [{"role": role, "content": text} for text, role in zip((*earlier, instruction), roles, strict=False)]
+        return self.ids(turns, add_generation_prompt=True)
 
     def response_ids(self, text: str) -> list[int]:
         """Token ids of an answer written by hand, with its end-of-turn token. Sampled answers keep their own ids."""

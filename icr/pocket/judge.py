@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from icr.checks import require_number
-from icr.judges import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, ScoresCompared, Verdict
+from icr.judges.compared import ScoresCompared
+from icr.judges.protocols import Answer, Comparison, PairwiseJudge, PointwiseJudge, Score, Verdict
 from icr.pocket.answers import Marks, Reading, compose, read
 from icr.pocket.lexicon import language
 from icr.pocket.specs import Spec, dice

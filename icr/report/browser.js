@@ -1,37 +1,9 @@
-"use strict";
-// Shows sampled responses. Model text reaches the page through textContent alone.
+// Shows sampled responses.
 (() => {
   const data = JSON.parse(document.getElementById("samples-data").textContent);
-  const at = (id) => document.getElementById(id);
   const [roundBox, languageBox, promptBox] = [at("pick-round"), at("pick-language"), at("pick-prompt")];
   if (!roundBox) return;
 
-  const make = (tag, className, text) => {
-    const element = document.createElement(tag);
-    if (className) element.className = className;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
-  const rtl = new Set(["ar", "fa", "he", "ur", "ps", "sd", "ug", "yi"]);
-  const speech = (text, language, className = "speech") => {
-    const element = make("div", className, text === "" ? "(empty)" : text);
-    if (text === "") element.classList.add("empty");
-    else {
-      element.lang = language;
-      element.dir = rtl.has(language) ? "rtl" : "auto";
-    }
-    return element;
-  };
-  const fill = (box, labels) => {
-    const before = box.value;
-    box.replaceChildren(...labels.map(([value, label]) => {
-      const option = make("option", "", label);
-      option.value = value;
-      return option;
-    }));
-    if (labels.some(([value]) => value === before)) box.value = before;
-  };
-  const digits = (value, places) => (value === null ? "–" : value.toFixed(places).replace("-", "−"));
   const shelf = () => (data.rounds[roundBox.value] || {})[languageBox.value] || { total: 0, prompts: [] };
 
   const card = (response, language, range, unit) => {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from icr.report import curves, pages, plots, samples, tables
+from icr.report.leaderboard import grids
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
 
@@ -39,6 +40,7 @@ def render(run: Run) -> str:
     """The page as text."""
     summary = run.summary
     embedded = samples.collect(run)
+    benchmarks = run.benchmarks()
     return pages.render(
         "template.html",
         "browser.js",
@@ -49,6 +51,7 @@ def render(run: Run) -> str:
         steps=_steps(summary),
         control=_best_control(summary),
         figures=figures(run),
+        benchmarks=benchmarks and _benchmarks(run, benchmarks),
         results=[g for metric in tables.METRICS if (g := tables.metric_grid(summary, metric))],
         rewards=tables.rewards_grid(summary),
         counts=tables.counts_grid(summary),
@@ -78,6 +81,14 @@ def headline(summary: Summary) -> str:
         f"{pairs:,} preference pairs in {count} language{'s' if count != 1 else ''} "
         f"over {len(rounds)} round{'s' if len(rounds) != 1 else ''}; no model judged"
     )
+
+
+def _benchmarks(run: Run, benchmarks: Run) -> dict[str, Any] | None:
+    """What `icr evaluate` has found about the run's models, and where its page is, seen from the run's."""
+    if benchmarks.measured is None:
+        return None
+    page = benchmarks.layout.leaderboard.relative_to(run.directory).as_posix()
+    return {"page": page, "headline": grids.headline(benchmarks.measured), "grid": grids.overview(benchmarks.measured)}
 
 
 def _steps(summary: Summary) -> list[dict[str, str]]:

@@ -129,11 +129,12 @@ def _lookup(
     """Rows of one language, by `id` or by `(id, k)`: joined by key, never by position."""
     if frame is None:
         return {}
-    rows = _rows(frame[(frame["language"] == language) & frame["id"].isin(ids)])
+    rows = rows_of(frame[(frame["language"] == language) & frame["id"].isin(ids)])
     return {tuple(row[key] for key in keys): row for row in rows}
 
 
-def _rows(frame: pd.DataFrame) -> list[Row]:
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """Its rows, in order."""
     return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
 
 
@@ -142,7 +143,7 @@ def _sample(id: str, rows: pd.DataFrame, shelf: _Shelf) -> Sample:
     first, pair = rows.iloc[0], shelf.pairs.get((id,), {})
     marks = {pair.get("rejected_k"): "rejected", pair.get("chosen_k"): "chosen"}
     responses = []
-    for row in _rows(rows):
+    for row in rows_of(rows):
         scored = shelf.scores.get((id, row["k"]), {})
         reward = _number(scored.get("reward"))
         length, alpha = _number(scored.get(shelf.control.get("unit", "tokens"))), shelf.control.get("alpha", 0.0)
@@ -192,7 +193,7 @@ def examples(run: Run, models: Sequence[str]) -> Answers | None:
 
 def _extremes(frame: pd.DataFrame, by: str) -> list[tuple[str, Row]]:
     """Best and worst by score, or by preference; among equals, by the lead over the opponent, then by id."""
-    rows = _rows(frame)
+    rows = rows_of(frame)
     rows.sort(key=lambda r: (r[by], r[by] - (r.get("opponent_score") or 0.0), str(r.get("id"))))
     named = [("best", rows[-1]), ("worst", rows[0])] if len(rows) > 1 else [("only", rows[0])]
     texts = ("prompt", "text", "opponent")

@@ -27,6 +27,7 @@ class RoundStages:
         rewards: table of their rewards.
         length_control: document: `α_len` per language, and the curve that it was taken from.
         skipped: document: prompts without a pair, `[language][reason]`.
+        diagnosis: document: what the responses and rewards look like, `[figure][language]`.
         pairs: table of the preference pairs.
         model: folder of the trained model, or adapter.
         merged: folder of the trained adapter, merged into its base.
@@ -36,6 +37,7 @@ class RoundStages:
     rewards: str
     length_control: str
     skipped: str
+    diagnosis: str
     pairs: str
     model: str
     merged: str
@@ -66,6 +68,21 @@ def evaluation_stage(model: str) -> str:
     return f"evaluation/{model}"
 
 
+def harness_stage(task: str, model: str) -> str:
+    """Stage of what a task of lm-evaluation-harness has found about a model: a document."""
+    return f"lm_eval_{task}/{model}"
+
+
+def turn_stage(turn: int, model: str) -> str:
+    """Stage of a model's answers to one turn of MT-Bench, counted from 1: a table."""
+    return f"mt_bench_turn_{turn}/{model}"
+
+
+def grades_stage(model: str) -> str:
+    """Stage of the grades of these answers: a table."""
+    return f"mt_bench_grades/{model}"
+
+
 def accuracy_stage(reward_prompt: str) -> str:
     """Stage that rewards the first round's responses under another reward prompt, to measure its accuracy: a table."""
     return f"evaluation/rewards_{reward_prompt}"
@@ -78,7 +95,7 @@ class RoundLayout:
     Attributes:
         number: of the round.
         responses, rewards, pairs: tables.
-        length_control, skipped: documents.
+        length_control, skipped, diagnosis: documents.
         model, merged: folders of models.
         checkpoints: folder of a training that is not complete.
         metrics: folder of what was logged in training, by Lightning's CSV logger.
@@ -89,6 +106,7 @@ class RoundLayout:
     rewards: Path
     length_control: Path
     skipped: Path
+    diagnosis: Path
     pairs: Path
     model: Path
     merged: Path
@@ -191,9 +209,14 @@ class Layout:
         """Its figures as a table, a row per model, benchmark, figure and language."""
         return self.path / "leaderboard.csv"
 
+    @property
+    def alpaca_eval(self) -> Path:
+        """Folder of all that alpaca_eval reads."""
+        return self.path / "alpaca_eval"
+
     def alpaca(self, model: str, language: str) -> Path:
         """Folder of a model's files in one language, as alpaca_eval reads them."""
-        return self.path / "alpaca_eval" / language / model
+        return self.alpaca_eval / language / model
 
     @property
     def benchmarks(self) -> Path:
@@ -213,6 +236,7 @@ class Layout:
             rewards=self.table(stages.rewards),
             length_control=self.document(stages.length_control),
             skipped=self.document(stages.skipped),
+            diagnosis=self.document(stages.diagnosis),
             pairs=self.table(stages.pairs),
             model=self.folder(stages.model),
             merged=self.folder(stages.merged),

@@ -15,6 +15,7 @@ from icr.rundir import content, manifest
 from icr.rundir.files import REMEDY, read_frame, read_json
 from icr.rundir.layout import Layout, RoundLayout, round_stages
 from icr.rundir.manifest import Manifest
+from icr.rundir.measured import Measured
 from icr.rundir.results import Summary
 from icr.rundir.summary import count_rounds
 
@@ -42,6 +43,7 @@ class Run:
     Attributes:
         layout: where everything lies.
         summary: `summary.json`, completed by what the tables of unfinished rounds tell.
+        measured: `results.json` of a directory of `icr evaluate`; `None` in others.
         metrics: `metrics.csv`, numeric; empty if there is none.
         length_control: round → language → the curve of `length_control.json`, for rounds that have one.
         rounds: numbers of the rounds that have a folder, ascending.
@@ -52,6 +54,7 @@ class Run:
 
     layout: Layout
     summary: Summary
+    measured: Measured | None
     metrics: pd.DataFrame
     length_control: dict[int, dict[str, LengthCurve]]
     rounds: list[int]
@@ -96,6 +99,15 @@ class Run:
         """The evaluated answers of one of the run's own models; `None` if there is no table."""
         return read_frame(self.layout.evaluation(model))
 
+    def benchmarks(self) -> Run | None:
+        """What `icr evaluate` has left of the run's models; `None` if it has not measured them (yet).
+
+        Raises:
+            RunError: as `open_run`.
+        """
+        there = Layout(self.layout.benchmarks)
+        return open_run(there.path) if there.measured.is_file() else None
+
     def settings(self) -> dict[str, Any]:
         """`config.yaml` as nested dictionaries, whose keys are those of `conf/`; empty without one.
 
@@ -133,6 +145,7 @@ def open_run(directory: Path) -> Run:
     return Run(
         layout=layout,
         summary=_completed(_summary(layout.summary), layout, rounds),
+        measured=_measured(layout.measured),
         metrics=_metrics(layout.metrics),
         length_control={number: curves for number, curves in controls.items() if curves},
         rounds=rounds,
@@ -159,6 +172,14 @@ def _summary(path: Path) -> Summary:
         return Summary.from_json(document) if document else Summary()
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is not a summary as this version of icr writes it ({error!r}). {REMEDY}") from error
+
+
+def _measured(path: Path) -> Measured | None:
+    document = read_json(path)
+    try:
+        return Measured.from_json(document) if document else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is not as this version of icr writes it ({error!r}). {REMEDY}") from error
 
 
 def _completed(summary: Summary, layout: Layout, rounds: Sequence[int]) -> Summary:

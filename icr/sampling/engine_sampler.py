@@ -90,7 +90,7 @@ class EngineSampler(Decoding):
         """
         if not prompts:
             return []  # The share of one of several processes may be nothing.
-        prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
+        prompt_ids = [policy.renderer.prompt_ids(prompt.text, prompt.earlier) for prompt in prompts]
         keys = [(*seed, prompt.language, prompt.id) for prompt in prompts]
         tokens = vocabulary(policy)
         requests = [

@@ -52,7 +52,7 @@ class TransformersSampler(Decoding):
         Args:
             on_batch: called with the number of prompts that each batch has finished (for progress bars).
         """
-        prompt_ids = [policy.renderer.prompt_ids(prompt.text) for prompt in prompts]
+        prompt_ids = [policy.renderer.prompt_ids(prompt.text, prompt.earlier) for prompt in prompts]
         pending = sorted(range(len(prompts)), key=lambda i: (-len(prompt_ids[i]), i))
         sampled: dict[int, list[list[int]]] = {}
         budget, rows = self.tokens_per_batch, self.n

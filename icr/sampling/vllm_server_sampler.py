@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,8 +9,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from icr.checks import require_counts, require_number
-from icr.errors import ConfigError
 from icr.models.loading import LoadedModel
+from icr.sampling.addresses import key_of, require_address
 from icr.sampling.engine_sampler import EngineSampler
 from icr.sampling.exchange import Client
 from icr.sampling.probe import Probe
@@ -48,7 +47,7 @@ class VLLMServerSampler(EngineSampler):
     @contextmanager
     def started(self, policy: LoadedModel, probe: Probe) -> Iterator[ServerFleet]:
         """Connections to the servers; each is verified before its first request."""
-        client = Client(self._key(), self.concurrency * len(self.urls), self.timeout)
+        client = Client(key_of(self.api_key_env), self.concurrency * len(self.urls), self.timeout)
         servers = [Server(url.rstrip("/"), client) for url in self.urls]
         weights = ServerWeights(probe, self.model)
         with closing(ServerFleet(servers, weights, concurrency=self.concurrency, retries=self.retries)) as fleet:
@@ -60,26 +59,11 @@ class VLLMServerSampler(EngineSampler):
         Raises:
             ConfigError: naming its variable.
         """
-        self._key()
-
-    def _key(self) -> str:
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not key.isascii() or not key.isprintable():
-            raise ConfigError(f"The key in the variable {self.api_key_env} has characters that no header can have.")
-        return key
+        key_of(self.api_key_env)
 
 
 def check_url(url: str) -> None:
-    """Refuse an address that cannot be one, or that holds a password, without saying it."""
-    shown = str(url).rpartition("@")[2]
-    try:
-        parsed = httpx.URL(url)
-        parsed.host.encode("idna")
-    except (httpx.InvalidURL, TypeError, UnicodeError) as error:
-        raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000") from error
-    if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ValueError(f"urls: the address of {parsed.host} holds a password; put a key in the variable api_key_env")
-    if parsed.scheme not in ("http", "https") or not parsed.host or not 0 < (parsed.port or 80) < 2**16:
-        raise ValueError(f"urls: {shown!r} is not an address such as http://localhost:8000")
-    if parsed.path.rstrip("/").endswith("/v1"):
+    """Refuse an address that cannot be a server's, or that names a path of its API."""
+    require_address("urls", url)
+    if httpx.URL(url).path.rstrip("/").endswith("/v1"):
         raise ValueError(f"urls: give {url!r} without /v1")

@@ -42,8 +42,11 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("exprot", "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, doctor, export"),
-        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, doctor, export"),
+        (
+            "exprot",
+            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, export",
+        ),
+        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, export"),
         ("loss=kto", "icr: 'loss=kto' is a setting, and settings follow a word, as in icr run loss=kto."),
         ("--halp", "icr: '--halp' is not a word of icr."),
     ],

@@ -19,9 +19,9 @@ def compose() -> Iterator[Callable[..., DictConfig]]:
     with hydra.initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
         base = hydra.compose("config")
 
-        def make(*overrides: str) -> DictConfig:
-            if any((config.conf_dir() / text.partition("=")[0]).is_dir() for text in overrides):
-                return hydra.compose("config", list(overrides))
+        def make(*overrides: str, name: str = "config") -> DictConfig:
+            if name != "config" or any((config.conf_dir() / text.partition("=")[0]).is_dir() for text in overrides):
+                return hydra.compose(name, list(overrides))
             cfg = base.copy()
             for override in map(parser.parse_override, overrides):
                 OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=override.is_add())

@@ -22,8 +22,11 @@ NEEDED = {
     "data=demonstrations": ["stage=sft", "data.file=demonstrations.jsonl", "model.path=base"],
     "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
     "data=pocket_demonstrations": ["stage=sft"],
+    "evaluation=x_alpacaeval": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.json'"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
     "judge=none": ["evaluation=none"],
+    **{f"judge={name}": ["~evaluation.reward_prompts"] for name in ("gpt4.1", "gpt4_1106")},
+    **{f"judge={name}": ["~evaluation.reward_prompts", "judge.endpoint.model=m"] for name in ("openai", "vllm")},
     "model=hf": ["model.path=policy", "model.reference=sft", "data=parallel", "data.dir=prompts"],
     **{f"model={name}": ["data=parallel", "data.dir=prompts"] for name in PRESETS},
     "sampling=vllm_server": ["sampling.urls=[http://localhost:8000]"],
@@ -35,7 +38,17 @@ NEEDED = {
 ABSENT = {"strategy=deepspeed"}
 """Needs what only machines with CUDA can install; tests/config/test_refused.py has what is said there."""
 
-CHOICES = {f"{group}={option}" for group in GROUPS for option in options(CONF, group)} - ABSENT
+MEASURED = {
+    "benchmark=win_rate": ["data=pocket"],
+}
+"""What `icr evaluate` alone composes, and what that needs."""
+
+CHOICES = (
+    {f"{group}={option}" for group in GROUPS for option in options(CONF, group)}
+    - ABSENT
+    - MEASURED.keys()
+    - {"data=none"}
+)
 
 
 @pytest.mark.parametrize("choice", sorted(CHOICES))
@@ -43,6 +56,12 @@ def test_every_option_composes_and_builds(choice, compose):
     settings = config.build(compose(choice, *NEEDED.get(choice, [])))
     assert settings.iterations >= 1
     assert set(settings.langs.codes) >= {"en"}
+
+
+@pytest.mark.parametrize("choice", sorted(MEASURED))
+def test_every_option_of_an_evaluation_composes_and_builds(choice, compose):
+    settings = config.build_evaluation(compose(choice, *MEASURED[choice], name="evaluate"))
+    assert choice.startswith(f"benchmark={settings.benchmark.name}")
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from icr.config import build, conf_dir
 from icr.config.command import as_overrides
 from icr.doctor.__main__ import PARTS
+from icr.evaluate.__main__ import as_arguments
 from icr.export.__main__ import parser
 from icr.report.__main__ import main as report
 from tests.docs.pages import PAGES, TUTORIALS, all_commands, write_files
@@ -34,7 +35,7 @@ def overrides(arguments: list[str], own: Path) -> list[str]:
     return [re.sub(r"^--config-dir=(\S+)", rf"hydra.searchpath=[file://{own}/\1]", word) for word in words]
 
 
-@pytest.mark.parametrize("word", ["run", "doctor", "export", "report"])
+@pytest.mark.parametrize("word", ["run", "evaluate", "doctor", "export", "report"])
 def test_there_are_commands_of_every_word(word):
     assert len(all_commands(word)) >= 2
 
@@ -52,6 +53,15 @@ def test_commands_of_the_doctor_compose(arguments, own):
         assert compose("doctor", given).doctor.samples
 
 
+@pytest.mark.parametrize("arguments", all_commands("evaluate"), ids=" ".join)
+def test_commands_of_an_evaluation_compose(arguments, own):
+    """A run or a model comes first, if there is one: `model.path` stands for both here."""
+    words = as_arguments([word if "=" in word else f"model.path={word}" for word in arguments])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("evaluate", ["data=pocket", *overrides(words, own)])
+    assert cfg.evaluate.models is not None
+
+
 @pytest.mark.parametrize("arguments", all_commands("export"), ids=" ".join)
 def test_every_export_is_accepted(arguments):
     assert parser().parse_args(arguments).to.name == "icr-llama"
@@ -65,8 +75,8 @@ def test_every_report_is_accepted_and_misses_its_run_alone(arguments, tmp_path, 
 
 
 def test_the_table_of_choices_has_every_option():
-    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+` ?)+)\|", CHOICES, re.MULTILINE)
-    listed = {group: set(re.findall(r"`(\w+)`", options)) for group, options in rows}
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`[\w.]+` ?)+)\|", CHOICES, re.MULTILINE)
+    listed = {group: set(re.findall(r"`([\w.]+)`", options)) for group, options in rows}
     groups = [folder for folder in conf_dir().iterdir() if folder.is_dir()]
     assert listed == {group.name: {path.stem for path in group.glob("[!_]*.yaml")} for group in groups}
 

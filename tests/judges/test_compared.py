@@ -88,6 +88,19 @@ def test_a_verdict_is_a_preference_or_a_reason(arguments):
         Verdict(*arguments)
 
 
+@pytest.mark.parametrize("order", ["shown_first", "shown_second"])
+def test_preferences_of_each_order_are_probabilities(order):
+    assert Verdict(0.5, **{order: 1.0}) != Verdict(0.5)
+    with pytest.raises(ValueError, match=rf"{order} must be in \[0, 1\]"):
+        Verdict(0.5, **{order: 1.5})
+
+
+def test_a_judge_by_scores_spends_what_its_judge_spends():
+    table = Scoring({})
+    assert ScoresCompared(table).spending is None
+    ScoresCompared(table).require()
+
+
 @pytest.mark.parametrize("arguments", [(None,), (1.0, "a reason"), (float("nan"),), (float("inf"),)])
 def test_a_score_is_finite_or_has_a_reason_why_there_is_none(arguments):
     with pytest.raises(ValueError, match="value must be"):

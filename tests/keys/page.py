@@ -17,7 +17,7 @@ from tests.keys import settings as every
 
 PAGE = Path(__file__).parents[2] / "docs" / "stage-keys.md"
 
-ORDER = ("responses", "rewards", "length_control", "skipped", "pairs", "model", "merged", "evaluation")
+ORDER = ("responses", "rewards", "length_control", "skipped", "pairs", "model", "merged", "answers", "evaluation")
 """Stages in the order in which one follows from another."""
 
 HEAD = """\
@@ -123,6 +123,7 @@ def _by_itself(before: Key | None, after: Key | None, versions: set[str]) -> boo
 
 def _general(stage: str) -> str:
     stage = re.sub(r"^round_\d+", "round_<t>", stage)
+    stage = re.sub(r"^answers/.*", "answers/<model>", stage)
     stage = re.sub(r"^evaluation/rewards_.*", "evaluation/rewards_<reward prompt>", stage)
     return re.sub(r"^evaluation/(?!rewards_).*", "evaluation/<model>", stage)
 

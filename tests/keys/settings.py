@@ -32,6 +32,7 @@ COMPOSITIONS = {
     "pairing=random": ["pairing=random"],
     "pairing=disjoint": ["pairing=disjoint"],
     "length_control=off": ["length_control='off'"],
+    "judge=openai": ["judge=openai", "judge.endpoint.model=m", "~evaluation.reward_prompts"],
     "reward=judge": ["stage=english_dpo", "reward=judge"],
     "optim=adamw8bit": ["optim=adamw8bit"],
     "optim=paged_adamw8bit": ["optim=paged_adamw8bit"],
@@ -41,6 +42,13 @@ COMPOSITIONS = {
     "data=pocket_demonstrations": ["stage=sft", "data=pocket_demonstrations"],
     "data=parallel": ["data=parallel", "data.dir={files}/prompts", "model=pocket", "langs.codes=[en,sw]"],
     "data=demonstrations": ["stage=sft", "data=demonstrations", "data.file={files}/a.jsonl", "model=pocket_sft"],
+    "evaluation=x_alpacaeval": [
+        "evaluation=x_alpacaeval",
+        "evaluation.prompts.dir={files}/alpaca",
+        "evaluation.prompts.full_set=2",
+        "evaluation.references.files='{files}/alpaca/{language}.json'",
+        "langs.codes=[en,sw]",
+    ],
     "data=preferences": ["stage=english_dpo", "data=preferences", "data.file={files}/a.jsonl", "model=pocket_sft"],
 }
 """Choices that together show every setting, by the name under which the table lists what only they have."""
@@ -54,9 +62,30 @@ OTHER = {
     "data.on_missing": "drop",
     "data.prompts_per_language": 1,
     "data.text_field": "other",
-    "evaluation.prompts.prompts_per_language": 3,
+    "evaluation.prompts.prompts_per_language": 1,
     "evaluation.sampling": {"temperature": 0.5},
+    "evaluation.language_check.confidence": 0.8,
+    "evaluation.language_check.languages": ["en", "sw", "de"],
+    "evaluation.prompts.dir": "{files}/alpaca_elsewhere",
+    "evaluation.prompts.full_set": None,
+    "evaluation.references.files": "{files}/alpaca_elsewhere/{language}.json",
+    "evaluation.sampling.top_k": 5,
+    "evaluation.sampling.top_p": 0.8,
+    "evaluation.difficulty": "joint",
+    "evaluation.seed": 7,
     "evaluation.split": "dev",
+    "judge.endpoint.answers_as": ["x"],
+    "judge.endpoint.base_url": "http://b:2/v1",
+    "judge.endpoint.completion_price": 1.0,
+    "judge.endpoint.extra": {"top_p": 0.5},
+    "judge.endpoint.max_requests": 5,
+    "judge.endpoint.max_tokens": 5,
+    "judge.endpoint.prompt_price": 1.0,
+    "judge.endpoint.revision": "x",
+    "judge.orders": "first",
+    "judge.prompt.first": ["C"],
+    "judge.prompt.second": ["C"],
+    "judge.prompt.tie": ["C"],
     "langs.codes": ["en"],
     "langs.names": {"en": "Anglais", "sw": "Kiswahili", "de": "Deutsch"},
     "length_control.unit": "bytes",
@@ -115,6 +144,11 @@ def write_files(folder: Path) -> None:
                 for n, text in enumerate(lines)
             ]
             (folder / name / f"{code}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("alpaca", "alpaca_elsewhere"):
+        (folder / name).mkdir()
+        for code, lines in texts.items():
+            rows = [{"id": n, "instruction": text, "output": f"{text} …"} for n, text in enumerate(lines)]
+            (folder / name / f"{code}.json").write_text(json.dumps(rows))
     for name in "ab":
         row = {"prompt": f"Say {name}.", "response": "yes", "chosen": "yes", "rejected": "no", "language": "en"}
         (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")

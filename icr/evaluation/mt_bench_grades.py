@@ -1,0 +1,191 @@
+"""Grades of MT-Bench's answers, and figures of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from icr import distributed
+from icr.evaluation.mt_bench_files import MTQuestion
+from icr.evaluation.mt_bench_grading import NO_SCORE, GradingPrompt, score
+from icr.evaluation.win_rate import by_language, with_mean, with_mean_error
+from icr.judges import Endpoint, Question, Reply
+from icr.rundir import RunDirectory, Table
+from icr.rundir.layout import grades_stage
+from icr.rundir.measured import Figures
+from icr.types import Response
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
+
+
+class Grading(Protocol):
+    """How the grader is asked.
+
+    Attributes:
+        grading: what it reads.
+        grade_tokens: of its reply.
+        grader_temperature: of its reply.
+    """
+
+    @property
+    def grading(self) -> GradingPrompt: ...
+
+    @property
+    def grade_tokens(self) -> int: ...
+
+    @property
+    def grader_temperature(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GradedTurn:
+    """One answer and its grade.
+
+    Attributes:
+        id, language, category: of the question.
+        turn: 1 or 2.
+        prompt: what the user says in it.
+        text: the answer.
+        finish_reason: of the answer.
+        score: from 1 to 10; None without a grade.
+        reason: why there is none; `""` where there is one.
+        reply: of the grader.
+        reference: whether the grader was shown a reference answer.
+    """
+
+    id: str
+    language: str
+    category: str
+    turn: int
+    prompt: str
+    text: str
+    finish_reason: str
+    score: float | None
+    reason: str
+    reply: str
+    reference: bool
+
+
+def graded(
+    store: RunDirectory,
+    name: str,
+    questions: Sequence[MTQuestion],
+    turns: Sequence[Sequence[Response]],
+    endpoint: Endpoint,
+    how: Grading,
+) -> list[GradedTurn]:
+    """The stage of a model's grades: one row per answer, the first turns first.
+
+    Args:
+        questions: with the reference answers that the grader is shown.
+        turns: answers to each turn.
+
+    Raises:
+        BudgetError, JudgeError: as `Endpoint.ask`; what was graded is in its cache.
+    """
+    by_key = {(question.id, question.language): question for question in questions}
+    said = {(number, r.id, r.language): r.text for number, answers in enumerate(turns) for r in answers}
+    asked = [(number, r) for number, answers in enumerate(turns) for r in answers]
+
+    def question(number: int, response: Response) -> Question:
+        one = by_key[response.id, response.language]
+        answered = [said[n, one.id, one.language] for n in range(number + 1)]
+        conversation = [text for pair in zip(one.turns, answered, strict=False) for text in pair]
+        messages = how.grading.messages(conversation, one.references[: number + 1])
+        return Question(messages, how.grade_tokens, how.grader_temperature)
+
+    def make() -> list[GradedTurn]:
+        if distributed.rank() != 0:
+            return []
+        replies = endpoint.ask([question(*one) for one in asked], f"{name} · grades")
+        return [
+            _row(by_key[response.id, response.language], number, response, reply)
+            for (number, response), reply in zip(asked, replies, strict=True)
+        ]
+
+    rows = store.rows(grades_stage(name), Table(GradedTurn), make)
+    if reasons := Counter(row.reason for row in rows if row.score is None):
+        listed = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        log.warning("%s: %d of %d answers have no grade (%s)", name, reasons.total(), len(rows), listed)
+    return rows
+
+
+def figures(rows: Sequence[GradedTurn]) -> Figures:
+    """Figures of one model by language, each with its mean over the target languages.
+
+    A question's score is the mean over its turns that have a grade, and the figure that over questions, which are what
+    is drawn: two turns of one are not two questions.
+
+    Returns:
+        `score`, `turn_1`, `turn_2` and `score/<category>` from 1 to 10, `score_se` of `score` over questions,
+        `graded` and `ungraded` in answers.
+    """
+    languages, questions = [row.language for row in rows], [row.id for row in rows]
+    scores = np.array([math.nan if row.score is None else row.score for row in rows])
+    found = {
+        "score": with_mean(by_language(mean_score, languages, scores, questions)),
+        "score_se": with_mean_error(by_language(standard_error, languages, scores, questions)),
+    }
+    parts: Mapping[str, list[bool]] = {
+        **{f"turn_{turn}": [row.turn == turn for row in rows] for turn in (1, 2)},
+        **{f"score/{category}": [row.category == category for row in rows] for category in _categories(rows)},
+    }
+    for name, members in parts.items():
+        of_part = np.where(members, scores, math.nan)
+        found[name] = with_mean(by_language(mean_score, languages, of_part, questions))
+    found["graded"] = with_mean(by_language(lambda values: float((~np.isnan(values)).sum()), languages, scores))
+    found["ungraded"] = with_mean(by_language(lambda values: float(np.isnan(values).sum()), languages, scores))
+    return found
+
+
+def question_means(scores: Floats, questions: Sequence[str]) -> Floats:
+    """The mean grade of each question over its turns that have one; questions without any are left out."""
+    of_question: dict[str, list[float]] = {}
+    for question, value in zip(questions, scores.tolist(), strict=True):
+        if not math.isnan(value):
+            of_question.setdefault(question, []).append(value)
+    return np.array([math.fsum(values) / len(values) for values in of_question.values()])
+
+
+def mean_score(scores: Floats, questions: Sequence[str]) -> float:
+    """The mean over `question_means`; NaN where there is none."""
+    means = question_means(scores, questions)
+    return float(means.mean()) if means.size else math.nan
+
+
+def standard_error(scores: Floats, questions: Sequence[str]) -> float:
+    """`s/√Q` of the `Q` `question_means`, `s` their sample deviation; NaN with fewer than two."""
+    means = question_means(scores, questions)
+    return float(means.std(ddof=1) / math.sqrt(means.size)) if means.size > 1 else math.nan
+
+
+def _categories(rows: Sequence[GradedTurn]) -> list[str]:
+    return list(dict.fromkeys(row.category for row in rows))
+
+
+def _row(question: MTQuestion, number: int, response: Response, reply: Reply) -> GradedTurn:
+    value = None if reply.text is None else score(reply.text)
+    return GradedTurn(
+        id=response.id,
+        language=response.language,
+        category=question.category,
+        turn=number + 1,
+        prompt=question.turns[number],
+        text=response.text,
+        finish_reason=response.finish_reason,
+        score=value,
+        reason="" if value is not None else reply.reason or NO_SCORE,
+        reply=reply.text or "",
+        reference=bool(question.references),
+    )

@@ -1,0 +1,135 @@
+"""Figures of the leaderboard: win rates by language, and differences. Each returns inline SVG, or `""`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from icr.report.leaderboard.grids import differences_of, value
+from icr.report.leaderboard.names import named
+from icr.report.svg import CHOSEN, ENGLISH, INK, MARKERS, MUTED, PALETTE, RULE, clean, inline, new_figure
+from icr.report.tables import display_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from icr.rundir.measured import Difference, Result
+
+Z = 1.96  # of a 95 % interval
+PANELS = 3  # of differences side by side
+
+
+def win_rates(result: Result, figure: str, languages: Sequence[str], models: Sequence[str]) -> str:
+    """A dot per model in each language, the mean first, with its 95 % interval; `""` without any."""
+    models = [
+        model for model in models if any(map(math.isfinite, result.figures.get(model, {}).get(figure, {}).values()))
+    ]
+    known = {key for model in models for key in result.figures[model][figure]}
+    keys = [key for key in ["mean", *languages] if key in known]
+    if not keys:
+        return ""
+    step = 0.17 if len(models) > 2 else 0.24
+    band = step * len(models) + 0.14
+    plot = new_figure(7.4, 0.95 + band * len(keys))
+    axes = _horizontal(plot.subplots())
+    for index, model in enumerate(models):
+        own = result.figures[model]
+        tint = _tint(index)
+        for row, key in enumerate(keys):
+            place = row * band + (index - (len(models) - 1) / 2) * step
+            rate, error = value(own, figure, key), value(own, f"{figure}_se", key)
+            if math.isfinite(rate):
+                _dot(axes, rate, (rate - Z * error, rate + Z * error), place, tint, MARKERS[index % len(MARKERS)])
+        axes.plot([], [], color=tint, marker=MARKERS[index % len(MARKERS)], linestyle="", label=display_name(model))
+    for row in range(1, len(keys)):
+        axes.axhline((row - 0.5) * band, color=RULE, linewidth=0.7)
+    axes.set_yticks([row * band for row in range(len(keys))], keys, color=INK)
+    axes.get_yticklabels()[0].set_fontweight("bold" if keys[0] == "mean" else "normal")
+    axes.set_ylim((len(keys) - 0.5) * band, -0.5 * band)
+    if (limits := axes.get_xlim())[0] <= 50 <= limits[1]:
+        axes.axvline(50, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    axes.set_xlabel(named(figure).title.lower(), color=MUTED)
+    plot.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.1)
+    return inline(
+        plot, f"board-{figure}", f"{named(figure).title}: each model, mean and by language, with 95 % intervals"
+    )
+
+
+def differences(result: Result, baseline: str, figures: Sequence[str], languages: Sequence[str], name: str) -> str:
+    """A panel per model: its difference to `baseline` in each language with the 95 % interval; `""` without any.
+
+    The second of two figures has hollow dots. `name` is what no other figure of the page is called.
+    """
+    found = [(place, d) for place, kind in enumerate(figures[:2]) for d in differences_of(result, kind, baseline)]
+    found = [(place, d) for place, d in found if math.isfinite(d.value)]
+    models = list(dict.fromkeys(d.model for _, d in found))
+    keys = [key for key in ["mean", *languages] if any(d.language == key for _, d in found)]
+    if not models or not keys:
+        return ""
+    columns = min(PANELS, len(models))
+    rows = -(-len(models) // columns)
+    plot = new_figure(max(4.6, min(10.2, 1.0 + 3.0 * columns)), rows * (0.95 + 0.34 * len(keys)))
+    panels = plot.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    both = len({place for place, _ in found}) > 1
+    for axes, model in zip(panels, models, strict=False):
+        _horizontal(axes, f"{display_name(model)} less {display_name(baseline)}").axvline(0, color=MUTED, linewidth=1)
+        for place, d in found:
+            if d.model == model and d.language in keys:
+                _difference(axes, d, keys.index(d.language) + (0.24 * place - 0.12) * both, hollow=place > 0)
+        axes.set_yticks(range(len(keys)), keys, color=INK)
+        axes.set_ylim(len(keys) - 0.5, -0.5)
+        axes.set_xlabel("points" if all("%" in named(kind).title for kind in figures) else "", color=MUTED)
+    for axes in list(panels)[len(models) :]:
+        axes.set_visible(False)
+    if both:
+        for place, kind in enumerate(figures[:2]):
+            face = "none" if place else CHOSEN
+            label = named(kind).title.removesuffix(", %").lower()
+            axes.plot([], [], color=CHOSEN, marker="o", markerfacecolor=face, linestyle="", label=label)
+        plot.legend(
+            *axes.get_legend_handles_labels(),
+            loc="outside upper left",
+            ncols=2,
+            frameon=False,
+            fontsize=9,
+            labelcolor=INK,
+        )
+    return inline(plot, f"difference-{name}", f"Differences to {display_name(baseline)} with 95 % intervals")
+
+
+def _difference(axes: Axes, found: Difference, place: float, hollow: bool) -> None:
+    """Coloured where the interval leaves out zero."""
+    clear = found.low > 0 or found.high < 0
+    tint = CHOSEN if clear and found.value > 0 else PALETTE[0] if clear else MUTED
+    _dot(axes, found.value, (found.low, found.high), place, tint, "o", hollow, found.language == "mean")
+
+
+def _dot(
+    axes: Axes,
+    x: float,
+    ends: tuple[float, float],
+    y: float,
+    tint: str,
+    marker: str,
+    hollow: bool = False,
+    bold: bool = False,
+) -> None:
+    if all(map(math.isfinite, ends)):
+        axes.plot(ends, [y, y], color=tint, linewidth=2.6 if bold else 1.5, solid_capstyle="butt")
+    face = "white" if hollow else tint
+    axes.plot([x], [y], color=tint, marker=marker, markersize=7 if bold else 5, markerfacecolor=face, zorder=4)
+
+
+def _horizontal(axes: Axes, title: str = "") -> Axes:
+    """The house style, with rules for the horizontal axis."""
+    clean(axes, title)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=RULE, linewidth=0.7)
+    return axes
+
+
+def _tint(index: int) -> str:
+    """The first model, which others are compared with, stands back."""
+    return MUTED if index == 0 else [ENGLISH, *PALETTE][(index - 1) % (len(PALETTE) + 1)]

@@ -1,7 +1,7 @@
 """What every stage of a run depends on: the one place in which the keys of stages are made.
 
     start, prompts ─→ responses ─→ rewards ─→ choices ─→ pairs ─→ model ─→ the next round's start
-                          └──────────────── reward accuracy           └──→ answers ─→ evaluation
+                          └─ reward accuracy       └─→ diagnosis      └──→ answers ─→ evaluation
 
 A stage's key is its own settings and the versions of what it is made of. A version is the hash of a key, so that a
 change anywhere upstream changes every key that follows from it; models, prompts and other data that come from outside
@@ -91,6 +91,7 @@ class Keys:
         choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
         for stage in (stages.skipped, stages.length_control):
             self._add(stage, choosing, {"rewards": self._version(stages.rewards)})
+        self._add(stages.diagnosis, {}, {"choices": self._version(stages.skipped)})
         return {"choices": self._version(stages.skipped)}
 
     def _given(self, round: int) -> dict[str, str]:

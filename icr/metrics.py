@@ -54,9 +54,55 @@ class Metric(StrEnum):
         return f"{language}/{self}"
 
 
+class RoundMetric(StrEnum):
+    """What is logged once per round before its training, of the responses that were sampled and rewarded.
+
+    Each is a figure of one language, and is logged as `<lang>/<name>` at the round's first step. Correlations are
+    Kendall's τ_b over the comparisons of usable responses to one prompt.
+
+    Attributes:
+        unit: of the values; `""` where they have none.
+        about: one line on what is measured.
+    """
+
+    unit: str
+    about: str
+
+    def __new__(cls, name: str, unit: str, about: str) -> RoundMetric:
+        """A member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.unit, member.about = unit, about
+        return member
+
+    PAIRS = "diagnosis/pairs", "pairs per prompt", "pairs made, of all prompts"
+    EQUAL_REWARDS = "diagnosis/equal_rewards", "share of comparisons", "two different usable responses with one reward"
+    MARGIN = "diagnosis/margin", "nats", "mean difference of a prompt's highest and lowest reward"
+    SPREAD = "diagnosis/spread", "nats", "mean standard deviation of a prompt's rewards"
+    LENGTH_BEFORE = "diagnosis/length_before", "τ", "correlation of the reward with length"
+    LENGTH_AFTER = "diagnosis/length_after", "τ", "the same of the score s = r − α_len·|y| after length control"
+    WITH_POLICY = "diagnosis/with_policy", "τ", "correlation of the reward with the reward policy's log-prob"
+    WITH_REFERENCE = "diagnosis/with_reference", "τ", "correlation of the reward with the reference's log-prob"
+    LOG_RATIO = "diagnosis/log_ratio", "nats per token", "mean log π − log π_ref of the reward pair"
+    TRUNCATED = "diagnosis/truncated", "share of responses", "cut by the token limit"
+    DUPLICATES = "diagnosis/duplicates", "share of responses", "equal to another response to the prompt"
+    EMPTY = "diagnosis/empty", "share of responses", "blank"
+    REPEATING = "diagnosis/repeating", "share of responses looked at", "running in circles"
+    OFF_LANGUAGE = "diagnosis/off_language", "share of responses looked at", "confidently in another of the languages"
+
+    def of(self, language: str) -> str:
+        """Name under which the figure of one language is logged."""
+        return f"{language}/{self}"
+
+
 def names(languages: Iterable[str]) -> list[str]:
-    """Every name that may be logged in a run with these languages."""
+    """Every name that may be logged at a training's steps in a run with these languages."""
     return [*Metric, *(metric.of(language) for language in languages for metric in Metric if metric.per_language)]
+
+
+def round_names(languages: Iterable[str]) -> list[str]:
+    """Every name that may be logged once per round."""
+    return [metric.of(language) for language in languages for metric in RoundMetric]
 
 
 class Figure(StrEnum):

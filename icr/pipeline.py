@@ -190,6 +190,7 @@ class Pipeline:
             length_control=settings.length_control,
             gate=settings.gate,
             pairing=settings.pairing,
+            diagnosis=settings.diagnosis,
             part=regenerate.LONG_PART if pair.residency == "one" else regenerate.PART,
         )
 

@@ -81,6 +81,7 @@ def build(cfg: DictConfig) -> Settings:
         strategy=make(cfg, "strategy"),
         judge=optional(cfg, "judge"),
         evaluation=evaluation_of(cfg),
+        diagnosis=make(cfg, "diagnosis"),
         data=make(cfg, "data"),
         training_reference=cfg.training_reference,
         seed=cfg.seed,

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from icr.checks import require_counts, require_number
 from icr.config.languages import language_names
 from icr.data.reward_prompts import RewardPrompt
-from icr.evaluation import JudgedEvaluation
+from icr.evaluation import Diagnosis, JudgedEvaluation
 from icr.judges import Judge
 from icr.losses import Objective
 from icr.models import Loader, Lora
@@ -136,6 +136,7 @@ class Settings:
     strategy: Strategy = field(compare=False)
     judge: Judge | None
     evaluation: JudgedEvaluation | None
+    diagnosis: Diagnosis = field(compare=False)
     data: DataSource
     training_reference: str
     seed: int

@@ -1,4 +1,4 @@
-"""`icr doctor`, `python -m icr.doctor`: examine a model pair and its prompts, and plan memory and hours."""
+"""`icr doctor`, `python -m icr.doctor`: examine a model pair and prompts, plan memory and hours, diagnose rewards."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from icr.config.command import run_app, said
 from icr.config.files import conf_dir
 from icr.terminal import Exit, quiet
 
-PARTS = ("check", "plan")
+PARTS = ("check", "plan", "diagnose")
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="doctor")
 def app(cfg: DictConfig) -> None:
-    """Examine and plan, and exit with `Exit.FINDING` where a check fails."""
+    """Examine and plan, or diagnose; exits with `Exit.FINDING` where a check fails or a language is no-go."""
     from icr.doctor.job import job  # Seconds of imports, which --help does without.
 
     quiet()

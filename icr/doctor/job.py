@@ -1,4 +1,4 @@
-"""One job of `icr doctor`: findings and plan of a composed configuration, printed and written."""
+"""One job of `icr doctor`: findings and plan of a composed configuration, or a diagnosis, printed and written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from rich.console import Console
 from icr import config
 from icr.config.nodes import typed, values_of
 from icr.doctor.checks.examine import Examination
+from icr.doctor.diagnose.examine import Diagnostics
+from icr.doctor.diagnose.page import write_page
+from icr.doctor.diagnose.show import show
 from icr.doctor.findings import FAIL
 from icr.doctor.offline import offline
 from icr.doctor.plan.architecture import architecture
@@ -24,11 +27,12 @@ from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup, setup_of
 from icr.doctor.show import show_findings, show_plan, verdict
 from icr.errors import ModelError
+from icr.evaluation.diagnosis.verdict import Level
 from icr.rundir.atomic import write_json
 
 
 def job(cfg: DictConfig) -> int:
-    """Print the findings and the plan, and return how many checks failed."""
+    """Print the findings and the plan, or the diagnosis; returns how many checks failed, or languages are no-go."""
     doctor = typed(DoctorSettings, "doctor", values_of(cfg, "doctor"))
     with open_dict(cfg):
         del cfg["doctor"]
@@ -37,6 +41,8 @@ def job(cfg: DictConfig) -> int:
     settings = config.build(cfg)
     setup = setup_of(settings, "cpu" if settings.trainer.accelerator == "cpu" else "cuda")
     console = Console()
+    if doctor.only == "diagnose":
+        return _diagnosed(settings, doctor, setup, console)
     results: dict[str, object] = {}
     with Console(stderr=True).status("") as status:
 
@@ -58,6 +64,18 @@ def job(cfg: DictConfig) -> int:
     if doctor.only != "plan":
         console.print(verdict(examination.findings))
     return sum(finding.level == FAIL for finding in examination.findings)
+
+
+def _diagnosed(settings: config.Settings, doctor: DoctorSettings, setup: Setup, console: Console) -> int:
+    """Diagnose, print, write, and return how many languages are no-go."""
+    result = Diagnostics(settings, doctor, setup.device).run()
+    show(result, console)
+    if doctor.json:
+        write_json(Path(doctor.json), result.as_json())
+    if doctor.page:
+        write_page(result, Path(doctor.page))
+        console.print(f"page     {doctor.page}", markup=False)
+    return len(result.at(Level.NO_GO))
 
 
 def _planning(

@@ -17,6 +17,11 @@ class DoctorSettings:
 
     only: str | None
     json: str | None
+    page: str | None
+    labelled: str | None
+    labelled_rows: int | None
+    own_prompts: int
+    own_responses: int
     samples: int
     sample_tokens: int
     prompts: int
@@ -30,7 +35,11 @@ class DoctorSettings:
 
     def __post_init__(self) -> None:
         if self.only is not None:
-            require_either("only", self.only, "check", "plan", "null")
+            require_either("only", self.only, "check", "plan", "diagnose", "null")
+        if self.labelled_rows is not None:
+            require_counts(self, "labelled_rows", otherwise="or null")
+        require_number("own_prompts", self.own_prompts, least=0)
+        require_number("own_responses", self.own_responses, least=2)
         require_counts(self, "samples", "sample_tokens", "prompts", "prompt_tokens")
         if self.response_tokens is not None:
             require_counts(self, "response_tokens", otherwise="or null")

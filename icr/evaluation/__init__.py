@@ -15,6 +15,7 @@ benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
 stage.py               answers, and verdicts on them: stages of the run directory
 alpaca_files.py        AlpacaEval's files in many languages
+arena_files.py         m-ArenaHard's
 figures.py             rows → figures of one model, by language
 comparison.py          rows of several models → figures, and differences with intervals
 win_rate.py            win rate, its standard error, means over languages
@@ -25,6 +26,7 @@ repetition.py          whether a text runs in circles
 intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
+diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
 lm_eval.py             the benchmark of lm-evaluation-harness's tasks
 harness_tasks.py       which of its tasks stand for a benchmark in each language
 harness.py             what it is asked for, and what it answers
@@ -36,9 +38,12 @@ mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.comparison import check_difficulty, compared
+from icr.evaluation.diagnosis.settings import Diagnosis
+from icr.evaluation.diagnosis.verdict import Limits
 from icr.evaluation.difficulty import alpaca_eval_difficulty
 from icr.evaluation.figures import figures, reasons
 from icr.evaluation.intervals import Interval, mean_interval, paired_difference, share_interval
@@ -60,8 +65,11 @@ from icr.evaluation.stage import JudgedResponse
 __all__ = [
     "AlpacaPrompts",
     "AnswerFiles",
+    "ArenaAnswers",
+    "ArenaPrompts",
     "Bench",
     "Benchmark",
+    "Diagnosis",
     "GradingPrompt",
     "Interval",
     "JudgedEvaluation",
@@ -69,6 +77,7 @@ __all__ = [
     "LMEval",
     "LengthControlled",
     "LengthPrior",
+    "Limits",
     "MTBench",
     "MTFiles",
     "OpenBenchmark",

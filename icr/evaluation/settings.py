@@ -87,14 +87,16 @@ class JudgedEvaluation:
             raise ConfigError(f"judge: {type(self.judge).__name__} compares two answers, and scores none by itself.")
         return self.judge
 
+    def require(self) -> None:
+        """Refuse a machine that lacks what the judge needs."""
+        self.judge.require()
+
     def open(self, setting: Setting) -> OpenEvaluation:
-        """See that the judge can be asked, and read prompts and reference answers.
+        """Read prompts and reference answers.
 
         Raises:
-            ConfigError: the judge lacks a key or a package.
             DataError: a file is not as it should be, or a prompt has no reference answer.
         """
-        self.judge.require()
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
         return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))

@@ -15,20 +15,21 @@ HERE = Path(__file__).parent
 RIGHT_TO_LEFT = {"ar", "fa", "he", "ur", "ps", "sd", "ug", "yi"}
 
 
-def render(template: str, script: str, **values: Any) -> str:
+def render(template: str, script: str | None = None, **values: Any) -> str:
     """A page as text. Autoescape is on: whatever comes out of a run is data, never markup.
 
     Args:
         template: name of its file here. It may import from `macros.html`, and is given `style`, `script` and
             `script_hash`, by which alone its content security policy lets a script run.
-        script: name of its script's file here, which may use what `elements.js` defines.
+        script: name of its script's file here, which may use what `elements.js` defines; None where it has none.
         values: what else it is given.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["direction"] = lambda language: "rtl" if language in RIGHT_TO_LEFT else "auto"
-    code = "".join((HERE / name).read_text(encoding="utf-8") for name in ("elements.js", script))
+    names = ("elements.js", script) if script else ()
+    code = "".join((HERE / name).read_text(encoding="utf-8") for name in names)
     return environment.get_template(template).render(
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(code),

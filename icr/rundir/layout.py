@@ -27,6 +27,7 @@ class RoundStages:
         rewards: table of their rewards.
         length_control: document: `α_len` per language, and the curve that it was taken from.
         skipped: document: prompts without a pair, `[language][reason]`.
+        diagnosis: document: what the responses and rewards look like, `[figure][language]`.
         pairs: table of the preference pairs.
         model: folder of the trained model, or adapter.
         merged: folder of the trained adapter, merged into its base.
@@ -36,6 +37,7 @@ class RoundStages:
     rewards: str
     length_control: str
     skipped: str
+    diagnosis: str
     pairs: str
     model: str
     merged: str
@@ -93,7 +95,7 @@ class RoundLayout:
     Attributes:
         number: of the round.
         responses, rewards, pairs: tables.
-        length_control, skipped: documents.
+        length_control, skipped, diagnosis: documents.
         model, merged: folders of models.
         checkpoints: folder of a training that is not complete.
         metrics: folder of what was logged in training, by Lightning's CSV logger.
@@ -104,6 +106,7 @@ class RoundLayout:
     rewards: Path
     length_control: Path
     skipped: Path
+    diagnosis: Path
     pairs: Path
     model: Path
     merged: Path
@@ -233,6 +236,7 @@ class Layout:
             rewards=self.table(stages.rewards),
             length_control=self.document(stages.length_control),
             skipped=self.document(stages.skipped),
+            diagnosis=self.document(stages.diagnosis),
             pairs=self.table(stages.pairs),
             model=self.folder(stages.model),
             merged=self.folder(stages.merged),

@@ -64,6 +64,7 @@ class RoundCounts:
         alpha: `α_len`, nats per unit of length.
         chosen_reward, rejected_reward: means over the pairs, nats, before length control.
         chosen_tokens, rejected_tokens: mean lengths over the pairs.
+        diagnosis: `[figure][language]`, by the names of `icr.metrics.RoundMetric`.
     """
 
     round: int
@@ -76,6 +77,7 @@ class RoundCounts:
     rejected_reward: Figures = field(default_factory=dict)
     chosen_tokens: Figures = field(default_factory=dict)
     rejected_tokens: Figures = field(default_factory=dict)
+    diagnosis: dict[str, Figures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,11 @@ class Summary:
             KeyError, TypeError, AttributeError: it is of another form.
         """
         models = [
-            ModelResult(**{**m, "figures": {metric: _figures(f) for metric, f in m["figures"].items()}})
+            ModelResult(**{**m, "figures": {metric: with_nan(f) for metric, f in m["figures"].items()}})
             for m in document["models"]
         ]
-        rounds = [RoundCounts(**{**r, **{key: _figures(r[key]) for key in MEANS}}) for r in document["rounds"]]
-        accuracy = {name: _figures(values) for name, values in document["reward_accuracy"].items()}
+        rounds = [_round(entry) for entry in document["rounds"]]
+        accuracy = {name: with_nan(values) for name, values in document["reward_accuracy"].items()}
         return cls(**{**document, "models": models, "rounds": rounds, "reward_accuracy": accuracy})
 
 
@@ -164,5 +166,11 @@ MEANS = ("alpha", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected
 """Fields of `RoundCounts` that are measured rather than counted."""
 
 
-def _figures(values: Mapping[str, float | None]) -> Figures:
+def _round(document: Mapping[str, Any]) -> RoundCounts:
+    diagnosis = {name: with_nan(values) for name, values in document.get("diagnosis", {}).items()}
+    return RoundCounts(**{**document, **{key: with_nan(document[key]) for key in MEANS}, "diagnosis": diagnosis})
+
+
+def with_nan(values: Mapping[str, float | None]) -> Figures:
+    """Figures as JSON holds them, with NaN for what could not be measured."""
     return {key: math.nan if value is None else float(value) for key, value in values.items()}

@@ -11,7 +11,7 @@ import pandas as pd
 import icr
 from icr.rundir.files import read_frame, read_json
 from icr.rundir.layout import Layout, RoundLayout
-from icr.rundir.results import Counts, Figures, ModelResult, RoundCounts, Summary
+from icr.rundir.results import Counts, Figures, ModelResult, RoundCounts, Summary, with_nan
 
 LIBRARIES = ("torch", "lightning", "transformers", "datasets", "hydra-core", "omegaconf")
 
@@ -80,6 +80,7 @@ def count_round(files: RoundLayout) -> RoundCounts:
         pairs=_sizes(pairs),
         skipped=read_json(files.skipped),
         alpha={language: result["alpha"] for language, result in control.items()},
+        diagnosis={name: with_nan(values) for name, values in read_json(files.diagnosis).items()},
         **{name: _means(pairs, name) for name in means},
     )
 

@@ -62,7 +62,8 @@ def joined_metrics(directory: Path) -> pd.DataFrame:
             table = _logged(file)
             table.insert(0, ROUND, round)
             tables.append(table)
-    joined = pd.concat(tables).drop_duplicates([ROUND, STEP], keep="last").sort_values([ROUND, STEP])
+    # Of each figure of a step the last that was logged: what is logged once per round has a line of its own.
+    joined = pd.concat(tables).groupby([ROUND, STEP], as_index=False).last()
     steps = joined.groupby(ROUND)[STEP].max() + 1
     joined.insert(2, GLOBAL_STEP, joined[STEP] + joined[ROUND].map(steps.cumsum() - steps))
     return joined.reset_index(drop=True)

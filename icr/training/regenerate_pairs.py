@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from icr.data import CrossLingualPairDataModule
 from icr.errors import RunError
+from icr.evaluation import Diagnosis
+from icr.evaluation.diagnosis.stage import diagnose_round
 from icr.losses import Objective
+from icr.metrics import RoundMetric
 from icr.models import LoadedModel, Loader, Renderer
 from icr.models.arithmetic import Arithmetic
 from icr.modules import PreferenceModule
@@ -67,10 +71,12 @@ class PairCallback(Callback, ABC):
 
     Attributes:
         context: positions of the model; None where it states none.
+        figures: what is logged once per round, by name; there when the pairs are.
     """
 
     start: RoundStart
     context: int | None = field(default=None, kw_only=True)
+    figures: dict[str, float] = field(default_factory=dict, init=False)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the pairs, or read them back, and plan the training on them.
@@ -80,6 +86,8 @@ class PairCallback(Callback, ABC):
         """
         module = cast(PreferenceModule, pl_module)
         self.prepare(module.data, module.objective)
+        for logger in trainer.loggers if self.figures else ():
+            logger.log_metrics(self.figures, step=0)
 
     def prepare(self, data: CrossLingualPairDataModule, objective: Objective) -> None:
         """The same for a training that need not begin.
@@ -114,6 +122,7 @@ class RegeneratePairs(PairCallback):
     """Samples responses to the prompts, rewards them, controls their length and pairs them: `icr.rounds.regenerate`.
 
     Attributes:
+        diagnosis: what the round may not show, if it is to be trained.
         part: prompts per process whose responses are scored between two saves.
     """
 
@@ -123,21 +132,31 @@ class RegeneratePairs(PairCallback):
     length_control: LengthPenalty
     gate: Gate | None
     pairing: Pairing
+    diagnosis: Diagnosis
     part: int = regenerate.PART
 
     def make_pairs(self) -> list[PreferencePair]:
-        """Sample → reward → control length → pair.
+        """Sample → reward → control length → pair → diagnose.
 
         Raises:
-            RunError: no prompt gives a pair; the reasons are listed with their counts.
+            RunError: no prompt gives a pair, and the reasons are listed with their counts; or the diagnosis stops here.
         """
         start = self.start
         data = regenerate.RoundData(start.store, start.round, self.prompts, start.seed)
         responses = regenerate.sample(data, self.sampler, start.policy)
         scored = regenerate.reward(data, responses, self.annotator, start.policy, self.part)
-        return regenerate.choose(
+        made = regenerate.choose(
             data, responses, scored, length_control=self.length_control, gate=self.gate, pairing=self.pairing
         )
+        found = diagnose_round(data, responses, scored, made)
+        self.figures = {
+            metric.of(code): value
+            for metric in RoundMetric
+            for code, value in found.get(metric, {}).items()
+            if math.isfinite(value)
+        }
+        self.diagnosis.check(start.name, found)
+        return made
 
 
 @dataclass

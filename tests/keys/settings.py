@@ -20,6 +20,8 @@ COMPOSITIONS = {
     "": [],
     "loss=kto": ["loss=kto"],
     "loss=ipo": ["loss=ipo"],
+    "loss=dpo_norm": ["loss=dpo_norm"],
+    "loss=ld_dpo": ["loss=ld_dpo"],
     "loss=nll": ["loss=nll"],
     "adapter=lora": ["adapter=lora"],
     "adapter=qlora": ["adapter=qlora", "model.loader.frozen=[]"],

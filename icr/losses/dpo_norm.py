@@ -30,8 +30,8 @@ def dpo_norm_loss(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Length-normalised DPO loss of each pair: `−log σ(β·[ρ_w/|y_w| − ρ_l/|y_l|])`.
 
-    `ρ = log π(y|x) − log π_ref(y|x)`, and `|y|` is the response's length in tokens: Lambert et al., section 5.1.2. It is
-    TRL's `loss_type="sigmoid_norm"`.
+    `ρ = log π(y|x) − log π_ref(y|x)`, and `|y|` is the response's length in tokens. It is TRL's
+    `loss_type="sigmoid_norm"`.
 
     Args:
         policy_chosen_logps, policy_rejected_logps: `log π(y|x)` summed over tokens, nats. Shape `[B]`.

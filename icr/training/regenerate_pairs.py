@@ -115,6 +115,7 @@ class RegeneratePairs(PairCallback):
 
     Attributes:
         part: prompts per process whose responses are scored between two saves.
+        second: rewards them under another prompt, where the gate compares the two.
     """
 
     prompts: Sequence[Prompt]
@@ -124,6 +125,7 @@ class RegeneratePairs(PairCallback):
     gate: Gate | None
     pairing: Pairing
     part: int = regenerate.PART
+    second: Annotator | None = None
 
     def make_pairs(self) -> list[PreferencePair]:
         """Sample → reward → control length → pair.
@@ -135,8 +137,17 @@ class RegeneratePairs(PairCallback):
         data = regenerate.RoundData(start.store, start.round, self.prompts, start.seed)
         responses = regenerate.sample(data, self.sampler, start.policy)
         scored = regenerate.reward(data, responses, self.annotator, start.policy, self.part)
+        second = None
+        if self.second:
+            second = regenerate.reward(data, responses, self.second, start.policy, self.part, second=True)
         return regenerate.choose(
-            data, responses, scored, length_control=self.length_control, gate=self.gate, pairing=self.pairing
+            data,
+            responses,
+            scored,
+            length_control=self.length_control,
+            gate=self.gate,
+            pairing=self.pairing,
+            second=second,
         )
 
 

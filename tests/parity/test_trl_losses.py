@@ -1,4 +1,5 @@
-"""Values and gradients of DPO, its relatives and KTO, with NLL, against TRL's own `_compute_loss`, called on given log-probs in float64.
+"""Values and gradients of DPO, its relatives and KTO against TRL's own `_compute_loss`, called on given log-probs in
+float64.
 
 The trainer is a stand-in that holds only what the method reads; the model hands out prepared log-probs. So all of TRL's
 arithmetic runs, and a model's rounding does not blur the comparison.

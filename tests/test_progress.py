@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 
 import pytest
 
@@ -86,6 +87,26 @@ def test_rank_0_alone_speaks_of_its_own_share(clock, caplog, monkeypatch, capsys
             update(1)
     assert caplog.messages == ["rank 0: 1 of 5 (20 %), 2 min left"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_figure_stands_beside_how_far_it_is(clock, caplog, monkeypatch, capsys):
+    for there in (False, True):
+        terminal(monkeypatch, there)
+        with progress.progress(2, "verdicts") as update:
+            clock.now += INTERVAL
+            time.sleep(0.11)  # The bar is drawn ten times a second at most.
+            update(1, "cost 0.12")
+    assert caplog.messages == ["verdicts: 1 of 2 (50 %), cost 0.12, 30 s left"]
+    assert "cost 0.12" in capsys.readouterr().err
+
+
+def test_work_that_rank_0_does_alone_is_all_its_own(clock, caplog, monkeypatch):
+    terminal(monkeypatch, False)
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    with progress.progress(10, "verdicts", shared=False) as update:
+        clock.now += INTERVAL
+        update(5)
+    assert caplog.messages == ["verdicts: 5 of 10 (50 %), 30 s left"]
 
 
 def test_what_was_done_before_says_nothing_about_the_speed(clock, caplog):

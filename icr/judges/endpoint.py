@@ -112,7 +112,7 @@ class Endpoint:
         """One reply per question, in order; a question that comes twice, or has a reply in the cache, is not asked.
 
         Args:
-            what: names the work in its progress bar.
+            what: names the work in its progress bar, which counts what has to be asked and shows the cost so far.
 
         Raises:
             BudgetError: a budget is used up before all are asked.
@@ -124,9 +124,8 @@ class Endpoint:
         wanted = dict(zip(keys, bodies, strict=True))
         replies = self._found(wanted)
         pending = {key: Pending(body, most_tokens(body)) for key, body in wanted.items() if key not in replies}
-        with progress(len(wanted), what, shared=False) as update:
-            update(len(replies))
-            if pending:
+        if pending:
+            with progress(len(pending), what, shared=False) as update:
                 replies |= self._asked(pending, update, answered=bool(replies))
         self._say_versions({reply.model for reply in replies.values() if reply.model})
         return [replies[key] for key in keys]

@@ -137,3 +137,14 @@ def test_spending_adds_up():
         "5 requests, 1 of them repeated, 3 without a reply (connection: 1, timeout: 2), 1 replies from the cache, "
         "1 damaged entries of it asked again, 10 + 2 tokens, cost 0.75"
     )
+
+
+def test_progress_shows_the_cost_so_far(server, endpoint, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("icr.progress.INTERVAL", 0.0)
+    endpoint().ask(questions(1), "verdicts")
+    own = endpoint(prompt_price=1e5, completion_price=0.0, concurrency=1)
+    own.ask(questions(3), "verdicts")
+    lines = [message for message in caplog.messages if message.startswith("verdicts: ")]
+    assert lines[-1].startswith(f"verdicts: 2 of 2 (100 %), cost {own.spending.cost:.2f}")
+    assert own.spending.cost == pytest.approx(own.spending.prompt_tokens / 10)

@@ -84,6 +84,7 @@ class Evaluation:
             check_files(base_of(path) or path)
         if self._paths:
             settings.sampling.require()
+        settings.benchmark.require()
         self.benchmark = settings.benchmark.open(Setting(settings.langs.codes, settings.sampling, self._usable))
         stages = {subject.name: self.benchmark.stages(subject) for subject in self.subjects}
         self.measured = [subject for subject in self.subjects if stages[subject.name]]

@@ -118,8 +118,15 @@ class Benchmark(Protocol):
 
     name: ClassVar[str]
 
+    def require(self) -> None:
+        """Refuse a machine that lacks what it needs, such as a package or a key.
+
+        Raises:
+            ConfigError: naming what is missing.
+        """
+
     def open(self, setting: Setting) -> OpenBenchmark:
-        """Read the data, and refuse what cannot work: a package or a key that is missing, files, languages.
+        """Read the data, and refuse what cannot work: files, languages.
 
         Raises:
             ICRError: naming what is to be put right.

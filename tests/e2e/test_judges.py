@@ -1,4 +1,4 @@
-"""A run of two processes whose answers a model behind a server judges: rank 0 alone asks, and a budget loses nothing."""
+"""A run of two processes whose answers a model behind a server judges: rank 0 alone asks, a budget loses nothing."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def main() -> None:
         results.append(row(f"joint, {together} models", "20 draws", joint_errors(models, together, 20, 3)))
         print(results[-1], flush=True)
     pd.DataFrame(results).to_csv(HERE / "results.csv", index=False)
-    by_model.rename_axis("model").to_csv(HERE / "models.csv")
+    by_model.round(2).rename_axis("model").to_csv(HERE / "models.csv")
 
 
 if __name__ == "__main__":

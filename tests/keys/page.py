@@ -17,7 +17,18 @@ from tests.keys import settings as every
 
 PAGE = Path(__file__).parents[2] / "docs" / "stage-keys.md"
 
-ORDER = ("responses", "rewards", "length_control", "skipped", "pairs", "model", "merged", "answers", "evaluation")
+ORDER = (
+    "responses",
+    "rewards",
+    "length_control",
+    "skipped",
+    "diagnosis",
+    "pairs",
+    "model",
+    "merged",
+    "answers",
+    "evaluation",
+)
 """Stages in the order in which one follows from another."""
 
 HEAD = """\

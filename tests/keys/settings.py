@@ -32,6 +32,7 @@ COMPOSITIONS = {
     "reward_prompt=translate_lexicon": ["reward_prompt=translate_lexicon"],
     "gate=language": ["gate=language"],
     "gate=agreement": ["gate=agreement", "reward_prompt@gate.reward_prompt=translate_lexicon"],
+    "diagnosis=every_prompt": ["diagnosis=every_prompt"],
     "pairing=random": ["pairing=random"],
     "pairing=band": ["pairing=band"],
     "pairing=disjoint": ["pairing=disjoint"],
@@ -58,6 +59,8 @@ COMPOSITIONS = {
 """Choices that together show every setting, by the name under which the table lists what only they have."""
 
 OTHER = {
+    "diagnosis.limits.over_baselines.no_go": -0.1,
+    "diagnosis.stop": "no_go",
     "adapter.quantisation.type": "fp4",
     "adapter.target_modules": ["q_proj"],
     "data.dir": "{files}/others",

@@ -62,8 +62,8 @@ def write_labelled(target: Path, languages: Sequence[str], prompts: int, of_each
 
 @pytest.fixture
 def labelled(tmp_path) -> str:
-    """80 rows."""
-    return write_labelled(tmp_path / "labelled", LANGUAGES, 80)
+    """160 rows of as many prompts."""
+    return write_labelled(tmp_path / "labelled", LANGUAGES, 160)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_reference_of_another_seed_is_no_go_because_it_is_another_model(diagno
     assert (level, examined.status) == ("no-go", 1)
     assert "log_ratio" in names
     assert re.search(
-        r"\+6\.\d\d nats per token apart .*not the model that the policy was aligned from", texts(examined)
+        r"\+[56]\.\d\d nats per token apart .*not the model that the policy was aligned from", texts(examined)
     )
     assert "not shown to be better than that of “" in texts(examined)
 
@@ -152,7 +152,7 @@ def shuffled(monkeypatch) -> None:
 
 def test_rewards_of_other_responses_are_no_go_because_they_are_no_better_than_chance(diagnose, labelled, monkeypatch):
     shuffled(monkeypatch)
-    examined = diagnose(labelled)
+    examined = diagnose(labelled, "doctor.labelled_rows=30")
     level, names = found(examined)
     assert (level, examined.status) == ("no-go", 1)
     assert names == {"accuracy", "agreement"}

@@ -75,7 +75,7 @@ class RoundMetric(StrEnum):
         member.unit, member.about = unit, about
         return member
 
-    PAIRS = "diagnosis/pairs", "pairs per prompt", "pairs made, of all prompts"
+    PAIRS = "diagnosis/pairs_per_prompt", "pairs", "pairs made, of all prompts"
     EQUAL_REWARDS = "diagnosis/equal_rewards", "share of comparisons", "two different usable responses with one reward"
     MARGIN = "diagnosis/margin", "nats", "mean difference of a prompt's highest and lowest reward"
     SPREAD = "diagnosis/spread", "nats", "mean standard deviation of a prompt's rewards"

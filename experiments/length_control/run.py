@@ -48,17 +48,18 @@ class Model:
 
 
 def read(folder: Path) -> dict[str, Model]:
-    """The models of the data folder, without the baseline itself."""
+    """The models of a folder, without the baseline itself; without weights where it has none."""
+    listed = folder / "weights.csv"
+    weights = pd.read_csv(listed, index_col="model") if listed.is_file() else pd.DataFrame()
     verdicts = pd.read_csv(folder / "verdicts.csv.gz").sort_values(["model", "index"])
     published = pd.read_csv(folder / "leaderboard.csv", index_col="model")["length_controlled_winrate"]
-    weights = pd.read_csv(folder / "weights.csv", index_col="model")
     return {
         str(name): Model(
             (rows["preference"].replace(0, 1.5) - 1).to_numpy(),
             rows["model_characters"].to_numpy(float),
             rows["baseline_characters"].to_numpy(float),
             float(published[name]),
-            weights.loc[name].to_numpy(float),
+            weights.loc[name].to_numpy(float) if name in weights.index else np.full(3, np.nan),
         )
         for name, rows in verdicts.groupby("model")
         if name != BASELINE
@@ -169,6 +170,14 @@ def joint_errors(models: dict[str, Model], together: int, sets: int, seed: int) 
     return errors
 
 
+def judge_others(folder: Path, difficulty: np.ndarray) -> None:
+    """Print the errors on models that neither the table nor the priors have seen."""
+    errors = {name: controlled(m, difficulty, LEADERBOARD) - m.published for name, m in read(folder).items()}
+    for name, error in errors.items():
+        print(f"{error:+6.2f}  {name}")
+    print(row("table, shipped prior", "other models", list(errors.values())))
+
+
 def row(what: str, split: str, errors: list[float]) -> dict[str, object]:
     """A line of the table of results, in points."""
     size = np.abs(errors)
@@ -185,8 +194,14 @@ def main() -> None:
         "--data", type=Path, required=True, help="folder of verdicts.csv.gz, leaderboard.csv, weights.csv"
     )
     parser.add_argument("--table", action="store_true", help="write the table of the package anew")
+    parser.add_argument(
+        "--others", type=Path, help="only judge the models of this folder, which lends no weights, and stop"
+    )
     arguments = parser.parse_args()
     models = read(arguments.data)
+    if arguments.others:
+        judge_others(arguments.others, table(list(models.values())))
+        return
     names = list(models)
     if arguments.table:
         d = table(list(models.values()))

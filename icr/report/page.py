@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from icr.report import curves, pages, plots, samples, tables
+from icr.report import curves, diagnosis, pages, plots, samples, tables
 from icr.report.leaderboard import grids
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
@@ -55,6 +55,8 @@ def render(run: Run) -> str:
         results=[g for metric in tables.METRICS if (g := tables.metric_grid(summary, metric))],
         rewards=tables.rewards_grid(summary),
         counts=tables.counts_grid(summary),
+        diagnosis=diagnosis.diagnosis_grid(run),
+        broken=diagnosis.reasons(run),
         examples=samples.examples(run, [model.name for model in summary.road]),
         samples=embedded,
         samples_json=pages.script_json(embedded),

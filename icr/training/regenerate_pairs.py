@@ -148,7 +148,7 @@ class RegeneratePairs(PairCallback):
         made = regenerate.choose(
             data, responses, scored, length_control=self.length_control, gate=self.gate, pairing=self.pairing
         )
-        found = diagnose_round(data, responses, scored, made)
+        found = diagnose_round(data, responses, scored, made, identify=self.diagnosis.identify)
         self.figures = {
             metric.of(code): value
             for metric in RoundMetric

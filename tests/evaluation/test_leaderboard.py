@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +122,9 @@ def test_the_shipped_table_is_what_the_experiment_makes(models):
     train = [model for name, model in models.items() if name != BASELINE]
     table = difficulties_from(train)
     assert alpaca_eval_difficulty() == pytest.approx(table, abs=6e-5)
+
+
+def test_x_alpaca_eval_numbers_the_prompts_in_alpaca_evals_order_from_one():
+    order = json.loads((FOLDER / "instructions.json").read_text("utf-8"))
+    translated = json.loads((FOLDER.parent / "x_alpacaeval/instructions/en.json").read_text("utf-8"))
+    assert [(row["id"], row["instruction"]) for row in translated] == list(enumerate(order, start=1))

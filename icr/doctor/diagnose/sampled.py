@@ -83,7 +83,9 @@ class OwnSamples:
         choices = self._choices[name]
         alphas = {code: control.alpha for code, control in choices.length_control.items()}
         counts = Counter(choice.language for choice in choices.pairs)
-        return own_figures(self._tables[name], self.responses, alphas, counts)
+        return own_figures(
+            self._tables[name], self.responses, alphas, counts, identify=self.settings.diagnosis.identify
+        )
 
     @cached_property
     def _picks(self) -> dict[str, dict[tuple[str, str], tuple[int, int]]]:

@@ -88,6 +88,8 @@ def own_figures(
     responses: Sequence[Response],
     alphas: Mapping[str, float],
     pairs: Mapping[str, int],
+    *,
+    identify: bool,
 ) -> dict[str, dict[str, float]]:
     """All figures of own samples: `[figure][language]`.
 
@@ -96,13 +98,14 @@ def own_figures(
         responses: of all languages.
         alphas: `α_len` by language.
         pairs: number of pairs by language.
+        identify: whether languages are looked at.
     """
-    identify = identifiers(list(tables))
+    within = identifiers(list(tables)) if identify else {}
     found: dict[str, dict[str, float]] = {}
     for code, samples in tables.items():
         texts = [response.text for response in responses if response.language == code]
         figures = sample_figures(samples, alphas.get(code, 0.0), pairs.get(code, 0))
-        for name, value in (figures | text_figures(texts, identify.get(code))).items():
+        for name, value in (figures | text_figures(texts, within.get(code))).items():
             found.setdefault(str(name), {})[code] = value
     return found
 

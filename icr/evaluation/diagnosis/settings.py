@@ -30,6 +30,8 @@ class Diagnosis:
     """Whether a run ends before the training of a round: at a language that is `no_go`, or at `caution`."""
     confidence: float = 0.95
     """Of intervals."""
+    identify: bool = True
+    """Whether the language of responses is looked at, which takes seconds."""
 
     def __post_init__(self) -> None:
         if self.stop is not None:

@@ -19,6 +19,8 @@ def diagnose_round(
     responses: Sequence[Response],
     scored: Sequence[ScoredResponse],
     pairs: Sequence[PreferencePair],
+    *,
+    identify: bool,
 ) -> dict[str, Figures]:
     """The stage `diagnosis`: `[figure][language]` by the names of `icr.metrics.RoundMetric`, NaN where not measured.
 
@@ -29,6 +31,7 @@ def diagnose_round(
         data: of the round, whose length control is complete.
         responses, scored: of all languages, in one order.
         pairs: that were made of them.
+        identify: whether the language of responses is looked at.
     """
 
     def make() -> dict[str, dict[str, float]]:
@@ -38,6 +41,6 @@ def diagnose_round(
         units = {code: str(control["unit"]) for code, control in controls.items()}
         alphas = {code: float(control["alpha"]) for code, control in controls.items()}
         counts = Counter(pair.language for pair in pairs)
-        return own_figures(tabulated(responses, scored, units), responses, alphas, counts)
+        return own_figures(tabulated(responses, scored, units), responses, alphas, counts, identify=identify)
 
     return {name: with_nan(values) for name, values in data.store.json(data.stages.diagnosis, make).items()}

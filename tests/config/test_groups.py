@@ -40,8 +40,8 @@ ABSENT = {"strategy=deepspeed"}
 """Needs what only machines with CUDA can install; tests/config/test_refused.py has what is said there."""
 
 MEASURED = {
-    "benchmark=lm_eval": [],
-    "benchmark=mt_bench": ["benchmark.questions.dir=mt_bench"],
+    "benchmark=lm_eval": ["model=pocket"],
+    "benchmark=mt_bench": ["model=pocket", "benchmark.questions.dir=mt_bench"],
     "benchmark=win_rate": ["data=pocket"],
 }
 """What `icr evaluate` alone composes, and what that needs."""

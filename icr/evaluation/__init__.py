@@ -30,6 +30,7 @@ diagnosis/             whether a reward orders answers, by more than length or l
 lm_eval.py             the benchmark of lm-evaluation-harness's tasks
 harness_tasks.py       which of its tasks stand for a benchmark in each language
 harness.py             what it is asked for, and what it answers
+harness_differences.py differences between models on its documents
 mt_bench.py            the benchmark of MT-Bench, in many languages
 mt_bench_files.py      its questions and reference answers
 mt_bench_answers.py    models answer its turns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class TaskResult(TypedDict):
         documents: that were measured.
         num_fewshot: solved examples before each.
         metrics: by name; with the filter where there is one, as in `exact_match@strict-match`.
+        values: of the metrics that are means over documents, one per document, in their order.
     """
 
     task: str
@@ -45,6 +47,7 @@ class TaskResult(TypedDict):
     documents: int
     num_fewshot: int
     metrics: dict[str, Metric]
+    values: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,16 @@ class Loaded:
     content: str
 
 
+def require() -> None:
+    """Refuse a machine without lm_eval.
+
+    Raises:
+        ConfigError: it is missing.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise ConfigError("benchmark=lm_eval needs lm_eval, which is missing: pip install 'icr[benchmarks]'.")
+
+
 class Harness:
     """lm-eval, quiet, with its index of tasks.
 
@@ -84,8 +97,6 @@ class Harness:
     """
 
     def __init__(self, specs: Sequence[str]):
-        if importlib.util.find_spec("lm_eval") is None:
-            raise ConfigError("benchmark=lm_eval needs lm_eval, which is missing: pip install 'icr[benchmarks]'.")
         self.indexed = any(not is_file(spec) for spec in specs)
         self.version = importlib.metadata.version("lm_eval")
 
@@ -140,7 +151,6 @@ class Harness:
                 limit=asked.limit,
                 apply_chat_template=asked.chat_template,
                 task_manager=self._manager,
-                log_samples=False,
                 **SEEDS,
             )
         samples = [found["n-samples"][task.task_name]["effective"] for task in loaded.leaves]
@@ -149,7 +159,8 @@ class Harness:
             version=str(found["versions"].get(loaded.name)),
             documents=sum(samples),
             num_fewshot=max(found["n-shot"][task.task_name] for task in loaded.leaves),
-            metrics=_metrics(found["results"][loaded.name]),
+            metrics=(metrics := _metrics(found["results"][loaded.name])),
+            values=_values([row for task in loaded.leaves for row in found["samples"][task.task_name]], metrics),
         )
 
 
@@ -163,6 +174,18 @@ def _metrics(row: Mapping[str, object]) -> dict[str, Metric]:
         stderr = row.get(f"{metric}_stderr,{filter}")
         name = metric if filter == "none" else f"{metric}@{filter}"
         found[name] = Metric(value=float(value), stderr=float(stderr) if isinstance(stderr, (int, float)) else None)
+    return found
+
+
+def _values(samples: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric]) -> dict[str, list[float]]:
+    """What each document contributes to the metrics that are plain means of such contributions."""
+    found = {}
+    for name, metric in metrics.items():
+        key, _, filter = name.partition("@")
+        rows = [row.get(key) for row in samples if row["filter"] == (filter or "none")]
+        values = [float(value) for value in rows if isinstance(value, (int, float))]
+        if rows and len(values) == len(rows) and math.isclose(math.fsum(values) / len(values), metric["value"]):
+            found[name] = values
     return found
 
 

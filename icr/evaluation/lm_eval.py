@@ -9,8 +9,10 @@ from functools import cache, partial
 from typing import ClassVar
 
 from icr.checks import require_counts
+from icr.evaluation import harness
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
 from icr.evaluation.harness import Asked, Harness, Loaded, TaskResult
+from icr.evaluation.harness_differences import differences
 from icr.evaluation.harness_tasks import HarnessTask, Suites, tasks_of
 from icr.evaluation.win_rate import with_mean, with_mean_error
 from icr.models import LoadedModel
@@ -51,21 +53,26 @@ class LMEval:
             raise ValueError(f"tasks must not be empty: name suites ({', '.join(self.suites)}), tasks or files")
 
     def require(self) -> None:
-        """Nothing: that lm_eval is missing is seen as its tasks are loaded."""
+        """Refuse a machine without lm_eval.
+
+        Raises:
+            ConfigError: it is missing.
+        """
+        harness.require()
 
     def open(self, setting: Setting) -> OpenLMEval:
         """Load the tasks with their data.
 
         Raises:
-            ConfigError: lm_eval is missing, or there is no such task.
+            ConfigError: there is no such task.
             DataError: a task's data are not to be had.
         """
         specs = [spec for one in self.tasks for spec in (_names(self.suites, one) or [one])]
-        harness = Harness(specs)
+        runner = Harness(specs)
         asked = Asked(self.num_fewshot, self.limit, self.chat_template)
-        tasks, skipped = tasks_of(self.tasks, self.suites, setting.languages, harness.exists)
-        loaded = {task: harness.load(task.spec, asked) for task in tasks}
-        return OpenLMEval(self, asked, harness, loaded, skipped, setting.languages)
+        tasks, skipped = tasks_of(self.tasks, self.suites, setting.languages, runner.exists)
+        loaded = {task: runner.load(task.spec, asked) for task in tasks}
+        return OpenLMEval(self, asked, runner, loaded, skipped, setting.languages)
 
 
 def _names(suites: Suites, suite: str) -> list[str]:
@@ -119,7 +126,8 @@ class OpenLMEval:
 
     def result(self, baseline: str | None = None) -> Result:
         """Figures of every model: `<benchmark>/<metric>` in lm-eval's unit, its standard error, and documents."""
-        return Result({model: self._figures(found) for model, found in self.found.items()}, notes=self._notes())
+        figures = {model: self._figures(found) for model, found in self.found.items()}
+        return Result(figures, differences(self.found, baseline), self._notes())
 
     def _put(self, loaded: Loaded, load: Callable[[], LoadedModel]) -> TaskResult:
         return self.harness.measure(loaded, load(), self.asked, self.settings.batch_size)

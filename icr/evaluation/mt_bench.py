@@ -13,7 +13,7 @@ from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
 from icr.evaluation.mt_bench_answers import ByTemperature, answer_turn, with_settings
 from icr.evaluation.mt_bench_files import TURNS, MTFiles, MTQuestion
-from icr.evaluation.mt_bench_grades import GradedTurn, figures, graded
+from icr.evaluation.mt_bench_grades import GradedTurn, differences, figures, graded
 from icr.evaluation.mt_bench_grading import GradingPrompt
 from icr.judges import Endpoint
 from icr.rundir import fingerprint
@@ -164,8 +164,9 @@ class OpenMTBench:
         self.rows[subject.name] = graded(bench.store, subject.name, self.shown, turns, self.endpoint, self.settings)
 
     def result(self, baseline: str | None = None) -> Result:
-        """Figures of every model, from 1 to 10."""
-        return Result({name: figures(rows) for name, rows in self.rows.items()}, notes=self._notes())
+        """Figures of every model, from 1 to 10, and how they differ."""
+        found = {name: figures(rows) for name, rows in self.rows.items()}
+        return Result(found, differences(self.rows, baseline), self._notes())
 
     def _notes(self) -> list[str]:
         referred = sum(1 for q in self.shown if q.references)

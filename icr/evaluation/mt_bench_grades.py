@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections import Counter
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from icr import distributed
+from icr.evaluation.intervals import paired_difference
 from icr.evaluation.mt_bench_files import MTQuestion
-from icr.evaluation.mt_bench_grading import NO_SCORE, GradingPrompt, score
-from icr.evaluation.win_rate import by_language, with_mean, with_mean_error
+from icr.evaluation.mt_bench_grading import LEAST, MOST, NO_SCORE, GradingPrompt, score
+from icr.evaluation.win_rate import by_language, standard_errors, target_languages, win_rate, with_mean
 from icr.judges import Endpoint, Question, Reply
 from icr.rundir import RunDirectory, Table
 from icr.rundir.layout import grades_stage
-from icr.rundir.measured import Figures
+from icr.rundir.measured import Difference, Figures
 from icr.types import Response
 
 if TYPE_CHECKING:
@@ -125,49 +127,71 @@ def figures(rows: Sequence[GradedTurn]) -> Figures:
     """Figures of one model by language, each with its mean over the target languages.
 
     A question's score is the mean over its turns that have a grade, and the figure that over questions, which are what
-    is drawn: two turns of one are not two questions.
+    is drawn: two turns of one are not two questions, and neither is its translation. So scores are win rates on a scale
+    of their own, from `LEAST` to `MOST` in the place of 0 to 100 %.
 
     Returns:
         `score`, `turn_1`, `turn_2` and `score/<category>` from 1 to 10, `score_se` of `score` over questions,
         `graded` and `ungraded` in answers.
     """
     languages, questions = [row.language for row in rows], [row.id for row in rows]
-    scores = np.array([math.nan if row.score is None else row.score for row in rows])
+    shares = (scores_of(rows) - LEAST) / (MOST - LEAST)
+    errors = standard_errors(languages, shares, questions)
     found = {
-        "score": with_mean(by_language(mean_score, languages, scores, questions)),
-        "score_se": with_mean_error(by_language(standard_error, languages, scores, questions)),
+        "score": _means(languages, shares, questions),
+        "score_se": {key: (MOST - LEAST) * error / 100.0 for key, error in errors.items()},
     }
     parts: Mapping[str, list[bool]] = {
         **{f"turn_{turn}": [row.turn == turn for row in rows] for turn in (1, 2)},
         **{f"score/{category}": [row.category == category for row in rows] for category in _categories(rows)},
     }
     for name, members in parts.items():
-        of_part = np.where(members, scores, math.nan)
-        found[name] = with_mean(by_language(mean_score, languages, of_part, questions))
-    found["graded"] = with_mean(by_language(lambda values: float((~np.isnan(values)).sum()), languages, scores))
-    found["ungraded"] = with_mean(by_language(lambda values: float(np.isnan(values).sum()), languages, scores))
+        found[name] = _means(languages, np.where(members, shares, math.nan), questions)
+    missing = np.isnan(shares)
+    found["graded"] = with_mean(by_language(np.sum, languages, ~missing))
+    found["ungraded"] = with_mean(by_language(np.sum, languages, missing))
     return found
 
 
-def question_means(scores: Floats, questions: Sequence[str]) -> Floats:
-    """The mean grade of each question over its turns that have one; questions without any are left out."""
-    of_question: dict[str, list[float]] = {}
-    for question, value in zip(questions, scores.tolist(), strict=True):
-        if not math.isnan(value):
-            of_question.setdefault(question, []).append(value)
-    return np.array([math.fsum(values) / len(values) for values in of_question.values()])
+def differences(rows: Mapping[str, Sequence[GradedTurn]], baseline: str | None) -> list[Difference]:
+    """Paired differences of `score`, on the answers that both models have a grade of, questions being drawn.
+
+    Args:
+        rows: by model.
+        baseline: each model less this one; None takes all pairs, the later less the earlier.
+    """
+    pairs = [(later, earlier) for earlier, later in itertools.combinations(rows, 2)]
+    if baseline is not None:
+        pairs = [(name, baseline) for name in rows if name != baseline]
+    return [found for model, other in pairs for found in _differences(rows, model, other)]
 
 
-def mean_score(scores: Floats, questions: Sequence[str]) -> float:
-    """The mean over `question_means`; NaN where there is none."""
-    means = question_means(scores, questions)
-    return float(means.mean()) if means.size else math.nan
+def _differences(rows: Mapping[str, Sequence[GradedTurn]], model: str, baseline: str) -> list[Difference]:
+    grades = [
+        {(row.language, row.id, row.turn): value for row, value in zip(own, scores_of(own), strict=True)}
+        for own in (rows[model], rows[baseline])
+    ]
+    keys = list(dict.fromkeys([*grades[0], *grades[1]]))
+    languages = list(dict.fromkeys(language for language, _, _ in keys))
+    found = []
+    for name, of in {"mean": target_languages(languages), **{language: [language] for language in languages}}.items():
+        here = [key for key in keys if key[0] in of]
+        own, other = ([one.get(key, math.nan) for key in here] for one in grades)
+        paired = paired_difference(own, other, [id for _, id, _ in here])
+        bounds = (paired.value, paired.low, paired.high, paired.clusters, paired.left_out, paired.not_above)
+        found.append(Difference("score", model, baseline, name, *bounds))
+    return found
 
 
-def standard_error(scores: Floats, questions: Sequence[str]) -> float:
-    """`s/√Q` of the `Q` `question_means`, `s` their sample deviation; NaN with fewer than two."""
-    means = question_means(scores, questions)
-    return float(means.std(ddof=1) / math.sqrt(means.size)) if means.size > 1 else math.nan
+def scores_of(rows: Sequence[GradedTurn]) -> Floats:
+    """The grades, NaN where there is none. Shape `[N]`."""
+    return np.array([math.nan if row.score is None else row.score for row in rows], dtype=np.float64)
+
+
+def _means(languages: Sequence[str], shares: Floats, questions: Sequence[str]) -> dict[str, float]:
+    """Means over questions, of shares of the way from `LEAST` to `MOST`."""
+    means = with_mean(by_language(win_rate, languages, shares, np.array(questions, dtype=object)))
+    return {key: LEAST + (MOST - LEAST) * mean / 100.0 for key, mean in means.items()}
 
 
 def _categories(rows: Sequence[GradedTurn]) -> list[str]:

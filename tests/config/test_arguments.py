@@ -24,6 +24,9 @@ from icr.run import __main__ as run
         ("langs.codes=[en]", "langs.codes=[en]"),
         ("+controls.few=['langs=[en]']", "+controls.few=['langs=[en]']"),
         ("sampling.urls=[a,b]", "sampling.urls=[a,b]"),
+        ("files=a/{language}.json", "files='a/{language}.json'"),
+        ("tasks=[xcopa_{language},b/{language}.yaml,c]", "tasks=['xcopa_{language}','b/{language}.yaml',c]"),
+        ("tasks=['a_{language}']", "tasks=['a_{language}']"),
         ("-m", "-m"),
     ],
 )

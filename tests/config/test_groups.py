@@ -22,6 +22,7 @@ NEEDED = {
     "data=demonstrations": ["stage=sft", "data.file=demonstrations.jsonl", "model.path=base"],
     "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
     "data=pocket_demonstrations": ["stage=sft"],
+    "evaluation=m_arena_hard": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.jsonl'"],
     "evaluation=x_alpacaeval": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.json'"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
     "judge=none": ["evaluation=none"],
@@ -39,6 +40,8 @@ ABSENT = {"strategy=deepspeed"}
 """Needs what only machines with CUDA can install; tests/config/test_refused.py has what is said there."""
 
 MEASURED = {
+    "benchmark=lm_eval": ["model=pocket"],
+    "benchmark=mt_bench": ["model=pocket", "benchmark.questions.dir=mt_bench"],
     "benchmark=win_rate": ["data=pocket"],
 }
 """What `icr evaluate` alone composes, and what that needs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from icr.errors import ConfigError, DataError
 from icr.evaluation import Bench, LMEval, Setting, Subject
 from icr.evaluation.harness import Asked, Harness
 from icr.evaluation.harness_tasks import HarnessTask, tasks_of
+from icr.evaluation.intervals import paired_difference
 from icr.keys import of_stages
 from icr.models import Loader
 from icr.pocket.assets import folder
@@ -84,7 +86,7 @@ def as_a_turn(loaded, question: str, choice: str) -> tuple[str, str]:
 @pytest.mark.parametrize("chat_template", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_its_figures_are_those_of_log_likelihoods_by_transformers(task, tmp_path, chat_template):
     opened = measured(tmp_path / "out", LMEval([str(task)], chat_template=chat_template, batch_size=3))
-    figures = opened.result().figures
+    figures, rights = opened.result().figures, {}
     for model, path in MODELS.items():
         for code in ("en", "sw"):
             rows = [json.loads(row) for row in (task.parent / f"topics_{code}.jsonl").read_text("utf-8").splitlines()]
@@ -101,8 +103,20 @@ def test_its_figures_are_those_of_log_likelihoods_by_transformers(task, tmp_path
             }
             own = {name: figures[model][f"mine/{name}"][code] for name in expected}
             assert own == pytest.approx({name: float(value) for name, value in expected.items()}, abs=1e-4)
+            rights[model, code] = right.numpy()
+    of = {row.language: row for row in opened.result().differences if row.figure == "mine/acc"}
+    assert list(of) == ["mean", "en", "sw"]
+    for code in ("en", "sw"):
+        paired = paired_difference(rights["dpo_en", code], rights["sft", code], range(8))
+        bounds = (of[code].value, of[code].low, of[code].high, of[code].prompts)
+        assert bounds == pytest.approx((paired.value, paired.low, paired.high, 8))
+    assert of["mean"].value == pytest.approx(of["sw"].value)
+    assert {row.figure for row in opened.result("dpo_en").differences} == {
+        f"mine/{name}" for name in ("acc", "acc_norm")
+    }
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_read_back_and_a_further_task_may_join(task, tmp_path):
     one = {"sft": MODELS["sft"]}
     first = measured(tmp_path / "out", LMEval([str(task)]), ["en"], one).result()
@@ -135,6 +149,7 @@ def test_answers_without_a_model_have_no_stages(task):
     assert LMEval([str(task)]).open(setting("en")).stages(Subject("other")) == []
 
 
+@pytest.mark.slow
 def test_a_language_without_a_task_is_counted_and_said(task, tmp_path):
     opened = measured(tmp_path / "out", LMEval([str(task)], limit=2), ["en", "sw", "th"], {"sft": MODELS["sft"]})
     assert opened.skipped == {"th": {"no task of mine": 1}}
@@ -163,6 +178,12 @@ def test_mistakes_are_refused(task, tmp_path):
     (tmp_path / "topics_en.jsonl").unlink()
     with pytest.raises(DataError, match=r"lm-eval cannot load .*mine_en\.yaml"):
         LMEval([str(task)]).open(setting("en"))
+
+
+def test_lm_eval_is_asked_for_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'icr\[benchmarks\]'"):
+        LMEval(["paper"]).require()
 
 
 def test_suites_by_language():

@@ -16,7 +16,7 @@ from icr.config import conf_dir
 from icr.data.context import usable_prompts
 from icr.errors import BudgetError, ConfigError, DataError
 from icr.evaluation import Bench, GradingPrompt, MTBench, MTFiles, Setting, Subject
-from icr.evaluation.mt_bench_grades import GradedTurn, figures
+from icr.evaluation.mt_bench_grades import GradedTurn, differences, figures
 from icr.evaluation.mt_bench_grading import score
 from icr.judges import Endpoint
 from icr.keys import of_stages
@@ -189,6 +189,40 @@ def test_figures_by_hand():
     assert (found["graded"]["en"], found["ungraded"]["en"]) == (3, 1)
 
 
+def test_translations_of_a_question_are_one_question():
+    """With the same grades in both target languages, the error of their mean is that of either."""
+
+    def row(language, id, value):
+        return GradedTurn(id, language, "stem", 1, "", "", "stop", value, "", "", False)
+
+    grades = {"a": 2.0, "b": 5.0, "c": 9.0}
+    found = figures([row(code, id, value) for code in ("de", "sw") for id, value in grades.items()])
+    assert found["score_se"]["mean"] == pytest.approx(found["score_se"]["de"])
+    assert found["score_se"]["de"] == pytest.approx(np.std(list(grades.values()), ddof=1) / 3**0.5)
+
+
+def test_differences_are_paired():
+    """One model is better by one point everywhere: the interval is that point, whatever the questions are like."""
+
+    def rows(shift, codes=("en", "de", "sw")):
+        grade = {"a": 2.0, "b": 5.0, "c": 8.0}
+        return [
+            GradedTurn(id, code, "stem", turn, "", "", "stop", value + shift, "", "", False)
+            for code in codes
+            for id, value in grade.items()
+            for turn in (1, 2)
+        ]
+
+    models = {"sft": rows(0), "M0": rows(1), "M1": rows(2)[:-1]}
+    found = differences(models, None)
+    assert {(one.model, one.baseline) for one in found} == {("M0", "sft"), ("M1", "sft"), ("M1", "M0")}
+    of_mean = [one for one in found if one.language == "mean"]
+    assert [(one.value, one.low, one.high) for one in of_mean] == [(1, 1, 1), (2, 2, 2), (1, 1, 1)]
+    assert [one.language for one in found[:4]] == ["mean", "en", "de", "sw"]
+    assert [one.left_out for one in of_mean] == [0, 1, 1]
+    assert {one.baseline for one in differences(models, "M0")} == {"M0"}
+
+
 @pytest.mark.parametrize(
     ("reply", "value"),
     [
@@ -242,6 +276,6 @@ def test_mistakes_in_files_are_named(tmp_path, questions, grader):
     with pytest.raises(DataError, match="several files of reference answers"):
         questions.questions(["en"])
     with pytest.raises(ConfigError, match="needs a model that grades: add judge=openai"):
-        benchmark(questions, None).open(setting())
+        benchmark(questions, None).require()
     with pytest.raises(ValueError, match="sampling must not hold n, which"):
         benchmark(questions, None, sampling={"n": 2})

@@ -53,7 +53,7 @@ class Keys:
             policies.append(self._round(round, policies))
             if evaluation:
                 self._evaluation(evaluation, settings.stage.result.format(round=round), policies[-1])
-        if evaluation and settings.scores:
+        if evaluation and settings.prompted:
             for name, prompt in evaluation.reward_prompts.items():
                 if prompt != settings.reward_prompt:
                     self._rewards(accuracy_stage(name), prompt, 0, policies[:1])
@@ -111,12 +111,15 @@ class Keys:
             "responses": self._version(round_stages(round).responses),
             "prompts": _texts(self.prompts, "english"),
         }
+        upstream |= {name: self._version(path) for name, path in settings.reward.models.items()}
+        own: dict[str, object] = {"reward": settings.reward}
+        if settings.reward.prompted:
+            own["reward_prompt"] = prompt
         if settings.reward.needs_reward_pair:
             policy, reference = settings.reward_pair.at(round, policies)
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
-            self._add(stage, {"reward": settings.reward, "reward_prompt": prompt, **self._loading()}, upstream)
-        else:
-            self._add(stage, {"reward": settings.reward}, upstream)
+            own |= self._loading()
+        self._add(stage, own, upstream)
 
     def _reference_settings(self) -> dict[str, object]:
         """What the reference log-probs beside the pairs depend on."""

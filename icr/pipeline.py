@@ -55,6 +55,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         settings = self.settings
         settings.sampling.require()
+        if settings.samples:
+            settings.reward.require()
         self.renderer = settings.model.loader.renderer(settings.model.path)
         self.context = self._context()
         if settings.scores:
@@ -101,7 +103,7 @@ class Pipeline:
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
         settings, evaluation = self.settings, self.settings.evaluation
-        if not evaluation or not evaluation.reward_prompts or not settings.scores:
+        if not evaluation or not evaluation.reward_prompts or not settings.prompted:
             return {}
         data = regenerate.RoundData(self.store, 0, self.prompts.prompts, (settings.seed, 0))
         responses = ResponseTable(Response, data.by_key).read(self.store.layout.round(0).responses)

@@ -157,6 +157,11 @@ class Settings:
         return self.samples and self.reward.needs_reward_pair
 
     @property
+    def prompted(self) -> bool:
+        """Whether what is sampled is rewarded under a reward prompt."""
+        return self.samples and self.reward.prompted
+
+    @property
     def second_prompt(self) -> RewardPrompt | None:
         """Reward prompt under which the gate has responses rewarded a second time."""
         return self.gate.reward_prompt if self.gate and self.gate.checks == "pairs" else None

@@ -197,6 +197,7 @@ class Pipeline:
             gate=settings.gate,
             pairing=settings.pairing,
             part=regenerate.LONG_PART if pair.residency == "one" else regenerate.PART,
+            replay=settings.replay,
             second=settings.reward.for_round(second, models, self._load_scorer) if second else None,
         )
 

@@ -24,7 +24,7 @@ from icr.models import Loader, Lora
 from icr.models.arithmetic import Arithmetic
 from icr.modules import Schedule
 from icr.rewards import LengthPenalty, Pairing
-from icr.rounds import Gate, Reward, RewardPair, Stage
+from icr.rounds import Gate, Replay, Reward, RewardPair, Stage
 from icr.sampling import Sampler
 from icr.tracking import Tracker
 from icr.training import Strategy, TrainerSettings, Training
@@ -128,6 +128,7 @@ class Settings:
     length_control: LengthPenalty
     gate: Gate | None
     pairing: Pairing
+    replay: Replay
     loss: Objective
     optim: OptimSettings
     sampling: Sampler

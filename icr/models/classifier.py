@@ -12,6 +12,7 @@ from icr.errors import ModelError
 from icr.models.configuration import configuration, context_length
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of
+from icr.models.memory import move
 from icr.models.rendering import Renderer
 from icr.models.tokenizer import load_tokenizer
 from icr.models.whole import check_files, load_whole
@@ -21,7 +22,9 @@ log = logging.getLogger(__name__)
 KIND = "ForSequenceClassification"
 
 
-def check_classifier(path: str, chat_template: str = "", trust_remote_code: bool = False) -> tuple[Renderer, int | None]:
+def check_classifier(
+    path: str, chat_template: str = "", trust_remote_code: bool = False
+) -> tuple[Renderer, int | None]:
     """The renderer of the reward model at `path`, and the positions that it takes (None where it states none).
 
     No weights are read, but that they are there is seen.
@@ -60,7 +63,9 @@ def check_classifier(path: str, chat_template: str = "", trust_remote_code: bool
     return Renderer(tokenizer, source=source), context_length(path, trust_remote_code)
 
 
-def load_classifier(path: str, dtype: str, device: torch.device | str, trust_remote_code: bool = False) -> PreTrainedModel:
+def load_classifier(
+    path: str, dtype: str, device: torch.device | str, trust_remote_code: bool = False
+) -> PreTrainedModel:
     """The reward model at `path`, frozen and in evaluation mode.
 
     Raises:
@@ -69,7 +74,9 @@ def load_classifier(path: str, dtype: str, device: torch.device | str, trust_rem
     model = load_whole(
         path, AutoModelForSequenceClassification, dtype=torch_dtype(dtype), trust_remote_code=trust_remote_code
     )
-    return model.requires_grad_(False).to(device).eval()
+    move(model, device)
+    model.requires_grad_(False).eval()
+    return model
 
 
 @torch.inference_mode()

@@ -15,11 +15,10 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from icr.errors import ModelError
 from icr.models.folder import reading
 
-
 AutoModel = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]
 
 
-def load_whole(path: str, kind: AutoModel = AutoModelForCausalLM, **options: object) -> PreTrainedModel:
+def load_whole(path: str, kind: AutoModel = AutoModelForCausalLM, /, **options: object) -> PreTrainedModel:
     """`kind.from_pretrained`, in safetensors.
 
     Args:

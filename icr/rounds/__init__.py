@@ -3,6 +3,7 @@
 from icr.rounds.agreement import AgreementGate
 from icr.rounds.annotate import Annotator, ImplicitReward, JudgeReward, Reward
 from icr.rounds.gates import Gate, LanguageGate
+from icr.rounds.replay import Replay, ReplayFile, ReplayRounds
 from icr.rounds.reward_model import ModelReward
 from icr.rounds.reward_pair import RewardPair
 from icr.rounds.stage import ICR, SFT, EnglishDPO, Stage
@@ -18,6 +19,9 @@ __all__ = [
     "JudgeReward",
     "LanguageGate",
     "ModelReward",
+    "Replay",
+    "ReplayFile",
+    "ReplayRounds",
     "Reward",
     "RewardPair",
     "Stage",

@@ -60,7 +60,7 @@ class Reward(Protocol):
 
     @property
     def models(self) -> Mapping[str, str]:
-        """Paths of models of its own, by the names under which the keys of stages have their content."""
+        """Paths of models of its own, by the setting that names them: keys of stages have their content instead."""
 
     def require(self) -> None:
         """See that what it needs is there, before anything is sampled.

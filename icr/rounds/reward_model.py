@@ -45,7 +45,7 @@ class ModelReward:
         ValueError: `dtype` is none, or `tokens_per_batch` no count.
     """
 
-    path: str = field(compare=False)
+    path: str
     dtype: str = "float32"
     device: str | None = field(default=None, compare=False)
     chat_template: str = ""
@@ -62,8 +62,8 @@ class ModelReward:
 
     @property
     def models(self) -> Mapping[str, str]:
-        """The reward model's path."""
-        return {"reward_model": self.path}
+        """The reward model."""
+        return {"path": self.path}
 
     def require(self) -> None:
         """See that the reward model can be used, before anything is sampled.
@@ -120,9 +120,7 @@ class ModelAnnotator:
         self.model = None
         torch.cuda.empty_cache()
 
-    def _texts(
-        self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel
-    ) -> list[tuple[str, str]]:
+    def _texts(self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel) -> list[tuple[str, str]]:
         """Prompt and answer as text: an answer that the reward prompt translates is the translation."""
         sequences = self.prompt.sequences(responses, prompts, policy)
         return [

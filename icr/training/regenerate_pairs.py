@@ -21,12 +21,15 @@ from icr.rewards import LengthPenalty, Pairing
 from icr.rounds import pairs, regenerate
 from icr.rounds.annotate import Annotator
 from icr.rounds.gates import Gate
-from icr.rundir import RunDirectory
+from icr.rounds.replay import Replay, ReplayRounds, with_replay
+from icr.rundir import PairTable, RunDirectory
 from icr.rundir.layout import round_folder, round_stages
 from icr.sampling import Sampler
 from icr.types import PreferencePair, Prompt
 
 log = logging.getLogger(__name__)
+
+NO_REPLAY = ReplayRounds(share=0.0)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class RegeneratePairs(PairCallback):
     Attributes:
         part: prompts per process whose responses are scored between two saves.
         second: rewards them under another prompt, where the gate compares the two.
+        replay: which earlier pairs come beside them.
     """
 
     prompts: Sequence[Prompt]
@@ -126,6 +130,7 @@ class RegeneratePairs(PairCallback):
     pairing: Pairing
     part: int = regenerate.PART
     second: Annotator | None = None
+    replay: Replay = NO_REPLAY
 
     def make_pairs(self) -> list[PreferencePair]:
         """Sample → reward → control length → pair.
@@ -140,7 +145,7 @@ class RegeneratePairs(PairCallback):
         second = None
         if self.second:
             second = regenerate.reward(data, responses, self.second, start.policy, self.part, second=True)
-        return regenerate.choose(
+        own = regenerate.choose(
             data,
             responses,
             scored,
@@ -149,6 +154,14 @@ class RegeneratePairs(PairCallback):
             pairing=self.pairing,
             second=second,
         )
+        return self._with_replay(own) if self.replay.share else own
+
+    def _with_replay(self, own: list[PreferencePair]) -> list[PreferencePair]:
+        start, table = self.start, PairTable(PreferencePair)
+        tables = [table.read(start.store.layout.round(n).pairs) for n in self.replay.rounds(start.round)]
+        earlier = [[pair for pair in made if not pair.source] for made in tables]
+        pool = self.replay.pool(earlier, start.policy.renderer, self.context)
+        return with_replay(own, pool, self.replay.share, start.seed, start.name)
 
 
 @dataclass

@@ -51,7 +51,7 @@ class Keys:
         for round in range(settings.iterations):
             policies.append(self._round(round, policies))
             self._evaluation(settings.stage.result.format(round=round), policies[-1])
-        if settings.evaluation and settings.scores:
+        if settings.evaluation and settings.prompted:
             for name, prompt in settings.evaluation.reward_prompts.items():
                 if prompt != settings.reward_prompt:
                     self._rewards(accuracy_stage(name), prompt, 0, policies[:1])
@@ -61,7 +61,10 @@ class Keys:
         """Adds the keys of one round; returns the stage of its model."""
         stages, settings = round_stages(round), self.settings
         pairs = self._regenerated(round, policies) if settings.samples else self._given(round)
-        self._add(stages.pairs, self._reference_settings(), pairs | self._reference(policies[round]))
+        earlier = self._replayed(round)
+        replay = {"replay": {"share": settings.replay.share}} if earlier else {}
+        upstream = pairs | earlier | self._reference(policies[round])
+        self._add(stages.pairs, {**self._reference_settings(), **replay}, upstream)
         loader = replace(settings.model.loader, adapter=None)
         self._add(
             stages.model,
@@ -98,6 +101,15 @@ class Keys:
         self._add(stages.diagnosis, {}, {"choices": self._version(stages.skipped)})
         return {"choices": self._version(stages.skipped)}
 
+    def _replayed(self, round: int) -> dict[str, str]:
+        """What earlier pairs a round's own are mixed with."""
+        replay = self.settings.replay
+        if not replay.share:
+            return {}
+        found = {f"replay_{number}": self._version(round_stages(number).pairs) for number in replay.rounds(round)}
+        outside = replay.content()
+        return found | ({"replay_file": outside} if outside else {})
+
     def _given(self, round: int) -> dict[str, str]:
         skipped = round_stages(round).skipped
         content = fingerprint.of_value([asdict(row) for row in self.given])
@@ -110,12 +122,17 @@ class Keys:
             "responses": self._version(round_stages(round).responses),
             "prompts": _texts(self.prompts, "english"),
         }
+        paths, reward = settings.reward.models, fingerprint.of_object(settings.reward)
+        upstream |= {f"reward.{name}": self._version(path) for name, path in paths.items()}
+        plain = {name: value for name, value in reward.items() if name not in paths} if isinstance(reward, dict) else {}
+        own: dict[str, object] = {"reward": plain}
+        if settings.reward.prompted:
+            own["reward_prompt"] = prompt
         if settings.reward.needs_reward_pair:
             policy, reference = settings.reward_pair.at(round, policies)
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
-            self._add(stage, {"reward": settings.reward, "reward_prompt": prompt, **self._loading()}, upstream)
-        else:
-            self._add(stage, {"reward": settings.reward}, upstream)
+            own |= self._loading()
+        self._add(stage, own, upstream)
 
     def _reference_settings(self) -> dict[str, object]:
         """What the reference log-probs beside the pairs depend on."""

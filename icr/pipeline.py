@@ -56,6 +56,8 @@ class Pipeline:
         settings.sampling.require()
         if settings.judge:
             settings.judge.require()
+        if settings.samples:
+            settings.reward.require()
         self.renderer = settings.model.loader.renderer(settings.model.path)
         self.context = self._context()
         if settings.scores:
@@ -103,7 +105,7 @@ class Pipeline:
     def reward_accuracy(self) -> dict[str, dict[str, float]]:
         """How well each reward prompt orders round 0's responses, by the judge: `[reward prompt][language]`."""
         settings, evaluation = self.settings, self.settings.evaluation
-        if not evaluation or not evaluation.reward_prompts or not settings.scores:
+        if not evaluation or not evaluation.reward_prompts or not settings.prompted:
             return {}
         data = regenerate.RoundData(self.store, 0, self.prompts.prompts, (settings.seed, 0))
         responses = ResponseTable(Response, data.by_key).read(self.store.layout.round(0).responses)
@@ -194,6 +196,7 @@ class Pipeline:
             pairing=settings.pairing,
             diagnosis=settings.diagnosis,
             part=regenerate.LONG_PART if pair.residency == "one" else regenerate.PART,
+            replay=settings.replay,
             second=settings.reward.for_round(second, models, self._load_scorer) if second else None,
         )
 

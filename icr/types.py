@@ -103,6 +103,7 @@ class PreferencePair:
         chosen_k, rejected_k: which samples they are (−1 where they are not samples).
         chosen_reward, rejected_reward: `r`, in nats, before length control.
         chosen_tokens, rejected_tokens: response lengths in tokens.
+        source: where a replayed pair is from, such as `round_0`; `""` of a round's own.
         partner: `key` of the pair (of another prompt) whose responses KTO's KL estimate puts under this prompt; `""`
             without one.
         reference_chosen_logp, reference_rejected_logp: training reference's `log π_ref(y|x)`, summed over tokens.
@@ -125,6 +126,7 @@ class PreferencePair:
     rejected_reward: float = 0.0
     chosen_tokens: int = 0
     rejected_tokens: int = 0
+    source: str = ""
     partner: str = ""
     reference_chosen_logp: float = 0.0
     reference_rejected_logp: float = 0.0
@@ -136,7 +138,8 @@ class PreferencePair:
     @property
     def key(self) -> str:
         """What tells this pair from all others of its round."""
-        return f"{self.language}/{self.id}/{self.chosen_k}/{self.rejected_k}"
+        source = f"{self.source}/" if self.source else ""
+        return f"{source}{self.language}/{self.id}/{self.chosen_k}/{self.rejected_k}"
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from icr.checks import require_integer, require_number
-from icr.config.consistency import check_family, check_gate
+from icr.config.consistency import check_family, check_gate, check_replay
 from icr.config.files import conf_dir
 from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, optional, require_given, typed, values_of
@@ -73,6 +73,7 @@ def build(cfg: DictConfig) -> Settings:
         length_control=make(cfg, "length_control"),
         gate=optional(cfg, "gate"),
         pairing=make(cfg, "pairing"),
+        replay=make(cfg, "replay"),
         loss=make(cfg, "loss"),
         optim=typed(OptimSettings, "optim", values_of(cfg, "optim") | {"optimizer": make(cfg, "optim.optimizer")}),
         sampling=make(cfg, "sampling"),
@@ -93,6 +94,7 @@ def build(cfg: DictConfig) -> Settings:
     )
     check_family(settings.made_for, settings.model)
     check_gate(settings)
+    check_replay(settings)
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)

@@ -46,3 +46,16 @@ def check_gate(settings: Settings) -> None:
             f"gate.reward_prompt is the run's own ({settings.reward_prompt.name}), so that both rewards are one: give "
             f"another one, as in reward_prompt@gate.reward_prompt=multilingual, or gate=none."
         )
+
+
+def check_replay(settings: Settings) -> None:
+    """Refuse a replay beside pairs that are given.
+
+    Raises:
+        ConfigError: there are no rounds that sample.
+    """
+    if settings.replay.share and not settings.samples:
+        raise ConfigError(
+            f"replay.share={settings.replay.share:g} mixes pairs into rounds that sample, and "
+            f"{type(settings.data).__name__} gives what is trained on: give replay.share=0."
+        )

@@ -24,7 +24,7 @@ from icr.models import Loader, Lora
 from icr.models.arithmetic import Arithmetic
 from icr.modules import Schedule
 from icr.rewards import LengthPenalty, Pairing
-from icr.rounds import Gate, Reward, RewardPair, Stage
+from icr.rounds import Gate, Replay, Reward, RewardPair, Stage
 from icr.sampling import Sampler
 from icr.tracking import Tracker
 from icr.training import Strategy, TrainerSettings, Training
@@ -128,6 +128,7 @@ class Settings:
     length_control: LengthPenalty
     gate: Gate | None
     pairing: Pairing
+    replay: Replay
     loss: Objective
     optim: OptimSettings
     sampling: Sampler
@@ -156,6 +157,11 @@ class Settings:
     def scores(self) -> bool:
         """Whether the reward pair scores what is sampled."""
         return self.samples and self.reward.needs_reward_pair
+
+    @property
+    def prompted(self) -> bool:
+        """Whether what is sampled is rewarded under a reward prompt."""
+        return self.samples and self.reward.prompted
 
     @property
     def second_prompt(self) -> RewardPrompt | None:

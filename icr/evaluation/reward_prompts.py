@@ -42,7 +42,7 @@ def rewards_under(
 
     def make() -> list[ScoredResponse]:
         policy = load()
-        with progress(len(responses) * 2, f"{name} reward · scoring") as update:
+        with progress(len(responses) * annotator.passes, f"{name} reward · scoring") as update:
             mine = distributed.shard(responses, together=together)
             scored = annotator.annotate(mine, prompts, policy, update)
         annotator.release()

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any, cast
 
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from icr.errors import ModelError
 from icr.models.folder import reading
 
+AutoModel = type[AutoModelForCausalLM] | type[AutoModelForSequenceClassification]
 
-def load_whole(path: str, **options: object) -> PreTrainedModel:
-    """`AutoModelForCausalLM.from_pretrained`, in safetensors.
+
+def load_whole(path: str, kind: AutoModel = AutoModelForCausalLM, /, **options: object) -> PreTrainedModel:
+    """`kind.from_pretrained`, in safetensors.
 
     Args:
         path: a folder or a hub name.
+        kind: transformers' class for models with such a head.
         options: more arguments of `from_pretrained`.
 
     Raises:
@@ -29,7 +32,7 @@ def load_whole(path: str, **options: object) -> PreTrainedModel:
     """
     asked: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     with reading(f"The model {path}"):
-        loaded = AutoModelForCausalLM.from_pretrained(path, **asked, **options)
+        loaded = kind.from_pretrained(path, **asked, **options)
     model, info = cast(tuple[PreTrainedModel, dict[str, Any]], loaded)  # As `output_loading_info` has it.
     surplus = [name for name in info["unexpected_keys"] if re.search(r"\blayers?\.\d+\.", name)]
     _refuse(path, "has not the weights", info["missing_keys"])

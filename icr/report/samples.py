@@ -108,7 +108,9 @@ def _shelves(run: Run, number: int) -> dict[str, _Shelf]:
     if responses is None:
         return {}
     rewards = run.table(number, "rewards", ["id", "language", "k", *SCORES])
-    pairs = run.table(number, "pairs", ["id", "language", "chosen_k", "rejected_k"])
+    pairs = run.table(number, "pairs", ["id", "language", "chosen_k", "rejected_k", "source"])
+    if pairs is not None and "source" in pairs:
+        pairs = pairs[pairs["source"] == ""]  # Replayed ones are of other samples.
     shelves = {}
     for language, own in responses.groupby("language", sort=False):
         ids = list(dict.fromkeys(own["id"]))

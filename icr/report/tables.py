@@ -126,7 +126,7 @@ def counts_grid(summary: Summary) -> Grid | None:
     grid.rows = [[name, *(f"{count:,}" for count in counts)] for name, counts in lines]
     several = any(counts[2] > counts[1] for _, counts in lines)
     rule = "A prompt gives several pairs" if several else "Every prompt gives one pair"
-    grid.note = f"{rule} or is counted under the reason why not. " + _left_out(summary)
+    grid.note = f"{rule} or is counted under the reason why not. " + _left_out(summary) + _replayed(summary)
     return grid
 
 
@@ -150,6 +150,11 @@ def _left_out(summary: Summary) -> str:
     total = sum(sum(by.values()) for by in skipped.values())
     parts = [f"{l} {count} {reason}" for l, by in skipped.items() for reason, count in by.items() if count]
     return f"Left out before sampling: {total:,} ({'; '.join(parts)})."
+
+
+def _replayed(summary: Summary) -> str:
+    parts = [f"round {e.round} {l} {count}" for e in summary.rounds for l, count in e.replayed.items()]
+    return f" Replayed beside these pairs: {'; '.join(parts)}." if parts else ""
 
 
 def rewards_grid(summary: Summary) -> Grid | None:

@@ -48,8 +48,7 @@ class BandSelection:
         variance = np.where(usable, (scores - mean) ** 2, 0).sum(axis=-1, keepdims=True) / count
         distance = np.abs(scores - (mean - self.deviations * np.sqrt(variance)))
         rejected = np.where(below, distance, np.inf).argmin(axis=-1)
-        pair = np.asarray(eligible.any(axis=-1) & below.any(axis=-1))
-        return chosen, rejected, pair
+        return chosen, rejected, np.asarray(eligible.any(axis=-1) & below.any(axis=-1))
 
     def turns(self, table: CandidateTable) -> np.ndarray:
         """Values of α at which two candidates are equally far from the band. Shape `[N, 2·K(K − 1)/2]`, NaN for none.

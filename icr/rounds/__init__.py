@@ -3,6 +3,8 @@
 from icr.rounds.agreement import AgreementGate
 from icr.rounds.annotate import Annotator, ImplicitReward, JudgeReward, Reward
 from icr.rounds.gates import Gate, LanguageGate
+from icr.rounds.replay import Replay, ReplayFile, ReplayRounds
+from icr.rounds.reward_model import ModelReward
 from icr.rounds.reward_pair import RewardPair
 from icr.rounds.stage import ICR, SFT, EnglishDPO, Stage
 
@@ -16,6 +18,10 @@ __all__ = [
     "ImplicitReward",
     "JudgeReward",
     "LanguageGate",
+    "ModelReward",
+    "Replay",
+    "ReplayFile",
+    "ReplayRounds",
     "Reward",
     "RewardPair",
     "Stage",

@@ -30,7 +30,13 @@ UNSCORED = "not scored by the judge"
 
 
 class Annotator(Protocol):
-    """Rewards responses of one round."""
+    """Rewards responses of one round.
+
+    Attributes:
+        passes: how often it reports each response as done: once per model that scores it.
+    """
+
+    passes: ClassVar[int]
 
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
@@ -51,6 +57,17 @@ class Reward(Protocol):
 
     needs_reward_pair: ClassVar[bool]
     prompted: ClassVar[bool]
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """Paths of models of its own, by the setting that names them: keys of stages have their content instead."""
+
+    def require(self) -> None:
+        """See that what it needs is there, before anything is sampled.
+
+        Raises:
+            ICRError: it is not.
+        """
 
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> Annotator:
         """The annotator of one round.
@@ -81,6 +98,14 @@ class ImplicitReward:
         if self.token_clip is not None:
             require_number("token_clip", self.token_clip, otherwise="or null")
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        """None of its own."""
+        return {}
+
+    def require(self) -> None:
+        """Nothing besides the reward pair."""
+
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> ImplicitAnnotator:
         """The annotator that scores with `pair` under `prompt`."""
         return ImplicitAnnotator(self, prompt, pair, load_scorer)
@@ -95,6 +120,8 @@ class ImplicitAnnotator:
     pair: tuple[str, str]
     load_scorer: LoadScorer
     scorer: ImplicitRewardModule | None = None
+
+    passes: ClassVar[int] = 2
 
     def annotate(
         self, responses: Sequence[Response], prompts: Prompts, policy: LoadedModel, on_batch: OnBatch
@@ -116,7 +143,7 @@ class ImplicitAnnotator:
                 f"model.loader.dtype=float32)."
             ) from error
         return [
-            _scored(
+            as_scored(
                 response,
                 implicit_reward(ours, theirs, beta=self.reward.beta, token_clip=self.reward.token_clip),
                 float(np.sum(ours, dtype=np.float64)),
@@ -148,6 +175,7 @@ class JudgeReward:
 
     needs_reward_pair: ClassVar[bool] = False
     prompted: ClassVar[bool] = False
+    passes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if not self.judge:
@@ -159,6 +187,14 @@ class JudgeReward:
             raise ValueError(f"judge must score answers one by one, and {type(self.judge).__name__} compares only")
         if self.slope != math.inf:
             require_number("slope", self.slope, above=0, otherwise="or .inf")
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """None of its own."""
+        return {}
+
+    def require(self) -> None:
+        """Nothing besides the judge."""
 
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> JudgeReward:
         """Itself: a judge needs neither models nor a reward prompt."""
@@ -178,19 +214,20 @@ class JudgeReward:
 
     def _reward(self, response: Response, score: Score) -> ScoredResponse:
         if score.value is None:
-            unscored = _scored(response, math.nan, math.nan, math.nan, self.keep_truncated)
+            unscored = as_scored(response, math.nan, math.nan, math.nan, self.keep_truncated)
             return replace(unscored, usable=False, reason=f"{UNSCORED}: {score.reason}")
         noisy = score.value if math.isinf(self.slope) else self.slope * score.value + self._gumbel(response)
-        return _scored(response, noisy, math.nan, math.nan, self.keep_truncated)
+        return as_scored(response, noisy, math.nan, math.nan, self.keep_truncated)
 
     def _gumbel(self, response: Response) -> float:
         key = fingerprint.of_value([self.seed, response.language, response.id, response.k])
         return float(np.random.default_rng(int(key, 16)).gumbel())
 
 
-def _scored(
+def as_scored(
     response: Response, reward: float, policy_logp: float, reference_logp: float, keep_truncated: bool
 ) -> ScoredResponse:
+    """The response with its reward; one that was cut by the length limit is not usable unless it is to be kept."""
     cut = response.finish_reason == "length" and not keep_truncated
     return ScoredResponse(
         id=response.id,

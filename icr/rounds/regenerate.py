@@ -105,7 +105,7 @@ def reward(
     of_prompt: dict[tuple[str, str], list[Response]] = {}
     for response in responses:
         of_prompt.setdefault((response.id, response.language), []).append(response)
-    with progress(len(responses) * 2, f"{data.name} · scoring") as update:
+    with progress(len(responses) * annotator.passes, f"{data.name} · scoring") as update:
 
         def make(prompts: Sequence[Prompt]) -> list[ScoredResponse]:
             # All responses to a prompt on one rank: equal ones get equal rewards, and share a pass over it.

@@ -60,6 +60,7 @@ class RoundCounts:
     Attributes:
         round: its number.
         prompts, responses, pairs: how many.
+        replayed: pairs of earlier rounds or of a file that were trained on beside them.
         skipped: `[language][reason]`, prompts that gave no pair.
         alpha: `α_len`, nats per unit of length.
         chosen_reward, rejected_reward: means over the pairs, nats, before length control.
@@ -71,6 +72,7 @@ class RoundCounts:
     prompts: Counts = field(default_factory=dict)
     responses: Counts = field(default_factory=dict)
     pairs: Counts = field(default_factory=dict)
+    replayed: Counts = field(default_factory=dict)
     skipped: dict[str, Counts] = field(default_factory=dict)
     alpha: Figures = field(default_factory=dict)
     chosen_reward: Figures = field(default_factory=dict)

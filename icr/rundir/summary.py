@@ -71,18 +71,27 @@ def count_round(files: RoundLayout) -> RoundCounts:
     """
     responses = read_frame(files.responses, ["id", "language"])
     means = ["chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"]
-    pairs = read_frame(files.pairs, ["language", *means])
+    everything = read_frame(files.pairs, ["language", "source", *means])
+    pairs, replayed = _own_and_replayed(everything)
     control = read_json(files.length_control)
     return RoundCounts(
         round=files.number,
         prompts=_sizes(None if responses is None else responses.drop_duplicates()),
         responses=_sizes(responses),
         pairs=_sizes(pairs),
+        replayed=_sizes(replayed),
         skipped=read_json(files.skipped),
         alpha={language: result["alpha"] for language, result in control.items()},
         diagnosis={name: with_nan(values) for name, values in read_json(files.diagnosis).items()},
         **{name: _means(pairs, name) for name in means},
     )
+
+
+def _own_and_replayed(pairs: pd.DataFrame | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    if pairs is None or "source" not in pairs:
+        return pairs, None
+    own = pairs["source"] == ""
+    return pairs[own], pairs[~own]
 
 
 def _sizes(frame: pd.DataFrame | None) -> Counts:

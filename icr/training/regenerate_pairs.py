@@ -25,12 +25,15 @@ from icr.rewards import LengthPenalty, Pairing
 from icr.rounds import pairs, regenerate
 from icr.rounds.annotate import Annotator
 from icr.rounds.gates import Gate
-from icr.rundir import RunDirectory
+from icr.rounds.replay import Replay, ReplayRounds, with_replay
+from icr.rundir import PairTable, RunDirectory
 from icr.rundir.layout import round_folder, round_stages
 from icr.sampling import Sampler
-from icr.types import PreferencePair, Prompt
+from icr.types import PreferencePair, Prompt, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
+
+NO_REPLAY = ReplayRounds(share=0.0)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class RegeneratePairs(PairCallback):
         diagnosis: what the round may not show, if it is to be trained.
         part: prompts per process whose responses are scored between two saves.
         second: rewards them under another prompt, where the gate compares the two.
+        replay: which earlier pairs come beside them.
     """
 
     prompts: Sequence[Prompt]
@@ -136,6 +140,7 @@ class RegeneratePairs(PairCallback):
     diagnosis: Diagnosis
     part: int = regenerate.PART
     second: Annotator | None = None
+    replay: Replay = NO_REPLAY
 
     def make_pairs(self) -> list[PreferencePair]:
         """Sample → reward → control length → pair → diagnose.
@@ -150,7 +155,7 @@ class RegeneratePairs(PairCallback):
         second = None
         if self.second:
             second = regenerate.reward(data, responses, self.second, start.policy, self.part, second=True)
-        made = regenerate.choose(
+        own = regenerate.choose(
             data,
             responses,
             scored,
@@ -159,15 +164,32 @@ class RegeneratePairs(PairCallback):
             pairing=self.pairing,
             second=second,
         )
-        found = diagnose_round(data, responses, scored, made, identify=self.diagnosis.identify)
+        self._diagnose(data, responses, scored, own)
+        return self._with_replay(own) if self.replay.share else own
+
+    def _diagnose(
+        self,
+        data: regenerate.RoundData,
+        responses: Sequence[Response],
+        scored: Sequence[ScoredResponse],
+        own: Sequence[PreferencePair],
+    ) -> None:
+        """Keep what the round shows for the trackers, and stop where it may not be trained."""
+        found = diagnose_round(data, responses, scored, own, identify=self.diagnosis.identify)
         self.figures = {
             metric.of(code): value
             for metric in RoundMetric
             for code, value in found.get(metric, {}).items()
             if math.isfinite(value)
         }
-        self.diagnosis.check(start.name, found)
-        return made
+        self.diagnosis.check(self.start.name, found)
+
+    def _with_replay(self, own: list[PreferencePair]) -> list[PreferencePair]:
+        start, table = self.start, PairTable(PreferencePair)
+        tables = [table.read(start.store.layout.round(n).pairs) for n in self.replay.rounds(start.round)]
+        earlier = [[pair for pair in made if not pair.source] for made in tables]
+        pool = self.replay.pool(earlier, start.policy.renderer, self.context)
+        return with_replay(own, pool, self.replay.share, start.seed, start.name)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from icr.judges import (
     pairwise,
     reference_answers,
 )
-from icr.rounds import Gate
+from icr.rounds.gates import ResponseGate
 from icr.sampling import Sampler
 from icr.types import PromptSource
 
@@ -48,7 +48,7 @@ class JudgedEvaluation:
     """Of the answers; None takes the run's."""
     sampling: Mapping[str, object] = field(default_factory=dict)
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
-    language_check: Gate | None = None
+    language_check: ResponseGate | None = None
     """Answers that it refuses are counted as in another language; None does not look."""
     difficulty: str | None = field(default=None, compare=False)
     """Of prompts, for length control: `alpaca_eval` (the table of its 805), `joint` (fitted to the models compared), or

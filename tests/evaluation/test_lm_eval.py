@@ -17,7 +17,7 @@ from icr.evaluation.harness import Asked, Harness
 from icr.evaluation.harness_tasks import HarnessTask, tasks_of
 from icr.evaluation.intervals import paired_difference
 from icr.keys import of_stages
-from icr.models import Loader
+from icr.models import Loader, Lora
 from icr.pocket.assets import folder
 from icr.rundir import RunDirectory
 from icr.sampling import TransformersSampler
@@ -208,3 +208,20 @@ def test_every_name_of_the_suites_is_a_task_of_lm_eval_and_no_language_is_forgot
             assert harness.exists(pattern.format(code)) == ((benchmark, code) in named)
     with pytest.raises(DataError, match=r"arc_es .* come from the Hugging Face hub"):
         harness.load("arc_es", Asked(None, None, False))
+
+
+@pytest.mark.slow
+def test_an_adapter_is_measured_as_the_model_that_it_makes(task, tmp_path):
+    """Its figures are those of the merged model, and not those of the model that it lies on."""
+    trained = Loader(adapter=Lora(r=4)).load_for_training(MODELS["sft"], seed=0)
+    with torch.no_grad():
+        for name, weight in trained.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.3)
+    trained.save(tmp_path / "adapter")
+    Loader().load_merged(str(tmp_path / "adapter")).save(tmp_path / "merged")
+    models = {"sft": MODELS["sft"]} | {name: str(tmp_path / name) for name in ("adapter", "merged")}
+    found = measured(tmp_path / "out", LMEval([str(task)]), ["en"], models).result().figures
+    scores = {name: figures["mine/brier_score"]["en"] for name, figures in found.items()}
+    assert scores["adapter"] == pytest.approx(scores["merged"], abs=1e-5)
+    assert abs(scores["adapter"] - scores["sft"]) > 1e-3

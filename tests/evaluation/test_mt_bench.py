@@ -178,6 +178,31 @@ def test_second_turns_without_room_are_counted(tmp_path, questions, grader):
     assert any("second turns not asked: longer than the context" in note for note in opened.result().notes)
 
 
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({"temperature": 0.5}, "answers"),
+        ({"sampling": {"max_new_tokens": 25}}, "answers"),
+        ({"reference_categories": []}, "grades"),
+        ({"grading": replace(PROMPT, system="Be kind.")}, "grades"),
+        ({"grade_tokens": 9}, "grades"),
+        ({"grader_temperature": 0.5}, "grades"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_every_setting_changes_a_key(questions, grader, change, changed):
+    _, endpoint = grader
+    own = benchmark(questions, endpoint())
+
+    def keys(settings):
+        return of_stages(settings.open(setting()).stages(Subject("sft", SFT)), "sft", {})
+
+    before, after = keys(own), keys(replace(own, **change))
+    different = {stage.split("/")[0] for stage in before if before[stage].version != after[stage].version}
+    grades, turns = {"mt_bench_grades"}, {"mt_bench_turn_1", "mt_bench_turn_2"}
+    assert different == (grades if changed == "grades" else grades | turns)
+
+
 def test_figures_by_hand():
     def row(id, turn, value):
         return GradedTurn(id, "en", "math", turn, "", "", "stop", value, "" if value else "refused", "", False)

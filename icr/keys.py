@@ -89,8 +89,12 @@ class Keys:
         )
         self._rewards(stages.rewards, settings.reward_prompt, round, policies)
         choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
+        rewards = {"rewards": self._version(stages.rewards)}
+        if settings.second_prompt:
+            self._rewards(stages.second_rewards, settings.second_prompt, round, policies)
+            rewards["second_rewards"] = self._version(stages.second_rewards)
         for stage in (stages.skipped, stages.length_control):
-            self._add(stage, choosing, {"rewards": self._version(stages.rewards)})
+            self._add(stage, choosing, rewards)
         self._add(stages.diagnosis, {}, {"choices": self._version(stages.skipped)})
         return {"choices": self._version(stages.skipped)}
 

@@ -15,7 +15,7 @@ from icr.config import Settings
 from icr.data import RewardPrompt
 from icr.data.context import usable_prompts
 from icr.data.files import given as given_examples
-from icr.evaluation import Bench, OpenEvaluation, Setting, Subject, figures, reward_accuracies, rewards_under
+from icr.evaluation import Bench, OpenEvaluation, Setting, Subject, reward_accuracies, rewards_under
 from icr.keys import Keys
 from icr.models import LoadedModel, residency
 from icr.models.configuration import context_length
@@ -139,7 +139,8 @@ class Pipeline:
         codes = self.settings.langs.codes
         if data.provides == "prompts":
             given = data.prompts(codes, self.settings.stage.split)
-            scored = [self.settings.reward_prompt.text]
+            second = self.settings.second_prompt
+            scored = [prompt.text for prompt in (self.settings.reward_prompt, second) if prompt]
             return self._usable(given, scored, self.settings.sampling.max_new_tokens, "prompts"), []
         return PromptSet([]), given_examples(data, codes)
 
@@ -181,17 +182,19 @@ class Pipeline:
         )
         if not settings.samples:
             return GivenPairs(start, make=functools.partial(pairs.from_given, self.given), context=self.context)
+        second, models = settings.second_prompt, pair.at(round, policies)
         return RegeneratePairs(
             start,
             context=self.context,
             prompts=self.prompts.prompts,
             sampler=settings.sampling,
-            annotator=settings.reward.for_round(settings.reward_prompt, pair.at(round, policies), self._load_scorer),
+            annotator=settings.reward.for_round(settings.reward_prompt, models, self._load_scorer),
             length_control=settings.length_control,
             gate=settings.gate,
             pairing=settings.pairing,
             diagnosis=settings.diagnosis,
             part=regenerate.LONG_PART if pair.residency == "one" else regenerate.PART,
+            second=settings.reward.for_round(second, models, self._load_scorer) if second else None,
         )
 
     def _load_scorer(self, pair: tuple[str, str], trained: LoadedModel) -> ImplicitRewardModule:
@@ -203,7 +206,7 @@ class Pipeline:
         settings = self.settings
         bench = Bench(self.store, settings.model.loader, self.device, settings.seed)
         evaluation.measure(Subject(name, path), bench)
-        found = figures(evaluation.rows[name])
+        found = evaluation.figures(name)
         log.info("%s: win rate %.1f %%, mean over target languages", name, found["win_rate"]["mean"])
         return found
 

@@ -106,6 +106,7 @@ class PreferencePair:
         partner: `key` of the pair (of another prompt) whose responses KTO's KL estimate puts under this prompt; `""`
             without one.
         reference_chosen_logp, reference_rejected_logp: training reference's `log π_ref(y|x)`, summed over tokens.
+        reference_chosen_head_logp, reference_rejected_head_logp: the same over the first `min(|y_w|, |y_l|)` tokens.
         reference_partner_chosen_logp, reference_partner_rejected_logp: the same for the partner's responses under this
             prompt.
     """
@@ -127,6 +128,8 @@ class PreferencePair:
     partner: str = ""
     reference_chosen_logp: float = 0.0
     reference_rejected_logp: float = 0.0
+    reference_chosen_head_logp: float = 0.0
+    reference_rejected_head_logp: float = 0.0
     reference_partner_chosen_logp: float = 0.0
     reference_partner_rejected_logp: float = 0.0
 
@@ -144,6 +147,9 @@ class PolicyLogps:
         chosen, rejected: `log π(y|x)` summed over tokens. Shape `[B]`, float64, nats.
         chosen_token_logps: log-prob of each chosen token, pairs one after the other. Shape `[T]`, float32.
         chosen_lengths: tokens of each chosen response. Shape `[B]`, sums to `T`.
+        rejected_lengths: tokens of each rejected response. Shape `[B]`; `None` where there are none.
+        chosen_head, rejected_head: `log π` of the first `min(|y_w|, |y_l|)` tokens of each response, as far as the
+            shorter of the two goes. Shape `[B]`, float64, nats; `None` where there are no rejected responses.
         partner_chosen, partner_rejected: KTO's mismatched responses of the whole optimiser step, without gradient, so
             that `z_0` does not depend on how the step is cut. Shape `[P]`, one entry for each of the step's pairs that
             has a partner; `None` where the objective does not ask for them.
@@ -155,6 +161,9 @@ class PolicyLogps:
     chosen_lengths: torch.Tensor
     partner_chosen: torch.Tensor | None = None
     partner_rejected: torch.Tensor | None = None
+    rejected_lengths: torch.Tensor | None = None
+    chosen_head: torch.Tensor | None = None
+    rejected_head: torch.Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -165,6 +174,8 @@ class ReferenceLogps:
     rejected: torch.Tensor
     partner_chosen: torch.Tensor | None = None
     partner_rejected: torch.Tensor | None = None
+    chosen_head: torch.Tensor | None = None
+    rejected_head: torch.Tensor | None = None
 
 
 @dataclass(slots=True)

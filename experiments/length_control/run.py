@@ -2,7 +2,7 @@
 
     python experiments/length_control/run.py --data ../shared/data/alpaca_eval
 
-Writes the table that the package ships (with --table), `results.csv` and `models.csv`. About three minutes on one core.
+Writes the table that the package ships (with --table), `results.csv` and `models.csv`. About five minutes on one core.
 """
 
 from __future__ import annotations
@@ -48,17 +48,18 @@ class Model:
 
 
 def read(folder: Path) -> dict[str, Model]:
-    """The models of the data folder, without the baseline itself."""
+    """The models of a folder, without the baseline itself; without weights where it has none."""
+    listed = folder / "weights.csv"
+    weights = pd.read_csv(listed, index_col="model") if listed.is_file() else pd.DataFrame()
     verdicts = pd.read_csv(folder / "verdicts.csv.gz").sort_values(["model", "index"])
     published = pd.read_csv(folder / "leaderboard.csv", index_col="model")["length_controlled_winrate"]
-    weights = pd.read_csv(folder / "weights.csv", index_col="model")
     return {
         str(name): Model(
             (rows["preference"].replace(0, 1.5) - 1).to_numpy(),
             rows["model_characters"].to_numpy(float),
             rows["baseline_characters"].to_numpy(float),
             float(published[name]),
-            weights.loc[name].to_numpy(float),
+            weights.loc[name].to_numpy(float) if name in weights.index else np.full(3, np.nan),
         )
         for name, rows in verdicts.groupby("model")
         if name != BASELINE
@@ -129,8 +130,8 @@ def families(names: list[str]) -> Iterator[Split]:
         yield [name for name in names if name not in test], test
 
 
-def predictions(models: dict[str, Model]) -> dict[str, Predict]:
-    """Ways to predict the length-controlled win rate of models, having learnt from others."""
+def predictions(models: dict[str, Model]) -> tuple[dict[str, Predict], dict[str, Predict]]:
+    """Ways to predict win rates of models, having learnt from others: with one prior, and with one fitted each time."""
 
     def alone(prior: LengthPrior, train: list[str], test: list[str]) -> dict[str, float]:
         return {name: controlled(models[name], None, prior) for name in test}
@@ -145,13 +146,15 @@ def predictions(models: dict[str, Model]) -> dict[str, Predict]:
     def with_both(train: list[str], test: list[str]) -> dict[str, float]:
         return with_table(fitted_prior([models[name] for name in train]), train, test)
 
-    return {
+    fixed: dict[str, Predict] = {
         "length alone, no prior": partial(alone, WEAK),
         "length alone, shipped prior": partial(alone, LEADERBOARD_ALONE),
-        "length alone, prior fitted in each split": alone_fitted,
         "table, no prior": partial(with_table, WEAK),
         "table, prior on the slope alone N(1.9, 8)": partial(with_table, LengthPrior(1.9, 8)),
         "table, shipped prior": partial(with_table, LEADERBOARD),
+    }
+    return fixed, {
+        "length alone, prior fitted in each split": alone_fitted,
         "table, prior fitted in each split": with_both,
     }
 
@@ -165,6 +168,14 @@ def joint_errors(models: dict[str, Model], together: int, sets: int, seed: int) 
         d = np.array(list(joint_difficulty(shared).values()))
         errors += [controlled(m, d, LEADERBOARD) - m.published for m in chosen]
     return errors
+
+
+def judge_others(folder: Path, difficulty: np.ndarray) -> None:
+    """Print the errors on models that neither the table nor the priors have seen."""
+    errors = {name: controlled(m, difficulty, LEADERBOARD) - m.published for name, m in read(folder).items()}
+    for name, error in errors.items():
+        print(f"{error:+6.2f}  {name}")
+    print(row("table, shipped prior", "other models", list(errors.values())))
 
 
 def row(what: str, split: str, errors: list[float]) -> dict[str, object]:
@@ -183,8 +194,14 @@ def main() -> None:
         "--data", type=Path, required=True, help="folder of verdicts.csv.gz, leaderboard.csv, weights.csv"
     )
     parser.add_argument("--table", action="store_true", help="write the table of the package anew")
+    parser.add_argument(
+        "--others", type=Path, help="only judge the models of this folder, which lends no weights, and stop"
+    )
     arguments = parser.parse_args()
     models = read(arguments.data)
+    if arguments.others:
+        judge_others(arguments.others, table(list(models.values())))
+        return
     names = list(models)
     if arguments.table:
         d = table(list(models.values()))
@@ -193,13 +210,15 @@ def main() -> None:
     print("prior over all models:", fitted_prior(list(models.values())))
     print("prior of the slope alone:", fitted_prior_alone(list(models.values())))
     results, by_model = [], pd.DataFrame({"published": {name: m.published for name, m in models.items()}})
-    for what, predict in predictions(models).items():
-        for split, pairs in {
-            "leave one model out": list(splits(names, len(names), 1, 0)),
-            "fifths, 3 times": list(splits(names, 5, 3, 1)),
-            "halves, 6 times": list(splits(names, 2, 6, 2)),
-            "leave a family out": list(families(names)),
-        }.items():
+    fixed, fitted = predictions(models)
+    quick = {"fifths, 3 times": list(splits(names, 5, 3, 1)), "leave a family out": list(families(names))}
+    all_splits = {
+        "leave one model out": list(splits(names, len(names), 1, 0)),
+        "halves, 6 times": list(splits(names, 2, 6, 2)),
+        **quick,
+    }
+    for what, predict in {**fixed, **fitted}.items():
+        for split, pairs in (all_splits if what in fixed else quick).items():
             found = [(name, value) for train, test in pairs for name, value in predict(train, test).items()]
             results.append(row(what, split, [value - models[name].published for name, value in found]))
             print(results[-1], flush=True)

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from icr.checks import require_integer, require_number
-from icr.config.consistency import check_family
+from icr.config.consistency import check_family, check_gate
 from icr.config.files import conf_dir
 from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, optional, require_given, typed, values_of
@@ -92,6 +92,7 @@ def build(cfg: DictConfig) -> Settings:
         run=typed(RunSettings, "run", values_of(cfg, "run")),
     )
     check_family(settings.made_for, settings.model)
+    check_gate(settings)
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)

@@ -88,11 +88,13 @@ def said() -> Iterator[None]:
 def as_overrides(arguments: Sequence[str]) -> list[str]:
     """The arguments as Hydra takes them: `langs=[en,es]`, a list in place of an option, is `langs.codes=[en,es]`.
 
-    A path with `{language}` in it is quoted, whose braces would begin a dictionary. `langs=low_resource` stays as it
-    is, and so does every other argument.
+    A path with `{language}` in it is quoted, whose braces would begin a dictionary, and so is each in a list.
+    `langs=low_resource` stays as it is, and so does every other argument.
     """
     codes = [re.sub(r"^langs=(?=\s*\[)", "langs.codes=", argument) for argument in arguments]
-    return [re.sub(r"^([^=]+=)([^'\"\[{]*\{language\}[^'\"\[{]*)$", r"\1'\2'", argument) for argument in codes]
+    path = re.compile(r"(?<=[=\[,])[^\[\],{}]*\{language\}[^\[\],{}]*")
+    quoted = {"'", '"'}
+    return [word if quoted & {*word} else path.sub(lambda found: f"'{found[0]}'", word) for word in codes]
 
 
 def _check_size(arguments: Sequence[str]) -> None:

@@ -158,6 +158,11 @@ class Settings:
         return self.samples and self.reward.needs_reward_pair
 
     @property
+    def second_prompt(self) -> RewardPrompt | None:
+        """Reward prompt under which the gate has responses rewarded a second time."""
+        return self.gate.reward_prompt if self.gate and self.gate.checks == "pairs" else None
+
+    @property
     def arithmetic(self) -> Arithmetic:
         """What policy and training reference are computed in."""
         return self.strategy.arithmetic(self.trainer.precision)

@@ -128,7 +128,12 @@ def _lay_out(sequences: Sequence[IdPair]) -> TokenLayout:
 
 
 def _reference(pairs: Sequence[PreferencePair]) -> ReferenceLogps:
-    return ReferenceLogps(_column(pairs, "reference_chosen_logp"), _column(pairs, "reference_rejected_logp"))
+    return ReferenceLogps(
+        chosen=_column(pairs, "reference_chosen_logp"),
+        rejected=_column(pairs, "reference_rejected_logp"),
+        chosen_head=_column(pairs, "reference_chosen_head_logp"),
+        rejected_head=_column(pairs, "reference_rejected_head_logp"),
+    )
 
 
 def _column(pairs: Sequence[PreferencePair], name: str) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +55,15 @@ def text_field(where: str, row: dict[str, Any], field: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError(f"{where}: the field {field!r} holds half of a surrogate pair, which is no character.")
     return value
+
+
+def id_field(where: str, row: Mapping[str, object], field: str) -> str:
+    """The id at `field`, a number or a string, as a string.
+
+    Raises:
+        DataError: it is missing, something else, or empty.
+    """
+    id = row.get(field)
+    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
+        raise DataError(f"{where}: the field {field!r} must be a number or a string, found {id!r}.")
+    return str(id)

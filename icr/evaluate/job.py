@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from icr import config, rundir
 from icr.config import Measurement
@@ -24,6 +25,7 @@ from icr.launch import processes as launch
 from icr.models.configuration import context_length
 from icr.models.folder import base_of, check_exists
 from icr.models.whole import check_files
+from icr.report.leaderboard import headline, print_leaderboard, write_leaderboard
 from icr.rundir import Key, Layout, RunDirectory, atomic, fingerprint, open_run
 from icr.rundir.files import read_json
 from icr.rundir.layout import check_apart
@@ -50,7 +52,9 @@ def job(cfg: DictConfig) -> None:
         text = OmegaConf.to_yaml(cfg)
         evaluation.store.keep(evaluation.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
         measured = evaluation.run()
-    print(measured)
+        page = write_leaderboard(directory)
+    print_leaderboard(measured, Console())
+    print(f"{headline(measured)}\npage     {page}\nall else {directory}")
 
 
 @dataclass
@@ -80,6 +84,7 @@ class Evaluation:
             check_files(base_of(path) or path)
         if self._paths:
             settings.sampling.require()
+        settings.benchmark.require()
         self.benchmark = settings.benchmark.open(Setting(settings.langs.codes, settings.sampling, self._usable))
         stages = {subject.name: self.benchmark.stages(subject) for subject in self.subjects}
         self.measured = [subject for subject in self.subjects if stages[subject.name]]
@@ -105,7 +110,7 @@ class Evaluation:
         for subject in self.measured:
             log.info("%s: %s", self.settings.benchmark.name, subject.name)
             self.benchmark.measure(subject, bench)
-        measured = self._beside(self.benchmark.result())
+        measured = self._beside(self.benchmark.result(self.settings.evaluate.baseline))
         self.store.keep(self.layout.measured, lambda path: atomic.write_json(path, measured.as_json()))
         return measured
 

@@ -15,6 +15,7 @@ benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
 stage.py               answers, and verdicts on them: stages of the run directory
 alpaca_files.py        AlpacaEval's files in many languages
+arena_files.py         m-ArenaHard's
 figures.py             rows → figures of one model, by language
 comparison.py          rows of several models → figures, and differences with intervals
 win_rate.py            win rate, its standard error, means over languages
@@ -37,6 +38,7 @@ mt_bench_grades.py     grades, and figures of them
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.comparison import check_difficulty, compared
@@ -63,6 +65,8 @@ from icr.evaluation.stage import JudgedResponse
 __all__ = [
     "AlpacaPrompts",
     "AnswerFiles",
+    "ArenaAnswers",
+    "ArenaPrompts",
     "Bench",
     "Benchmark",
     "Diagnosis",

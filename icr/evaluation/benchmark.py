@@ -101,8 +101,12 @@ class OpenBenchmark(Protocol):
     def measure(self, subject: Subject, bench: Bench) -> None:
         """Make these stages, or read them back."""
 
-    def result(self) -> Result:
-        """Figures of all that was measured."""
+    def result(self, baseline: str | None = None) -> Result:
+        """Figures of all that was measured.
+
+        Args:
+            baseline: name of the model that the others are compared with; None compares all with all.
+        """
 
 
 class Benchmark(Protocol):
@@ -114,8 +118,15 @@ class Benchmark(Protocol):
 
     name: ClassVar[str]
 
+    def require(self) -> None:
+        """Refuse a machine that lacks what it needs, such as a package or a key.
+
+        Raises:
+            ConfigError: naming what is missing.
+        """
+
     def open(self, setting: Setting) -> OpenBenchmark:
-        """Read the data, and refuse what cannot work: a package or a key that is missing, files, languages.
+        """Read the data, and refuse what cannot work: files, languages.
 
         Raises:
             ICRError: naming what is to be put right.

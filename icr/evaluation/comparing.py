@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from icr import distributed
 from icr.evaluation.benchmark import Bench, StageParts, Subject
-from icr.evaluation.figures import figures
+from icr.evaluation.comparison import compared
 from icr.evaluation.stage import JudgedResponse, answered, judged
 from icr.rundir import ResponseTable, fingerprint
 from icr.rundir.layout import answers_stage, evaluation_stage
-from icr.rundir.measured import Result
+from icr.rundir.measured import Figures, Result
 from icr.sampling import Sampler
 from icr.types import Prompt, PromptSet, Response
 
@@ -78,9 +79,25 @@ class OpenEvaluation:
             language_check=self.settings.language_check,
         )
 
-    def result(self) -> Result:
-        """Figures of every model."""
-        return Result({name: figures(rows) for name, rows in self.rows.items()})
+    def result(self, baseline: str | None = None) -> Result:
+        """Figures of every model that has been measured, and how they differ."""
+        found = compared(self.rows, difficulty=self.settings.difficulty, baseline=baseline)
+        return replace(found, notes=[*found.notes, *self._notes()])
+
+    def figures(self, name: str) -> Figures:
+        """Figures of one model that has been measured, by itself."""
+        return compared({name: self.rows[name]}, difficulty=self.settings.difficulty).figures[name]
+
+    def _notes(self) -> list[str]:
+        """How many prompts, and what the judge was asked."""
+        per_language = Counter(prompt.language for prompt in self.prompts)
+        counts = ", ".join(f"{language} {count:,}" for language, count in per_language.items())
+        left_out = [f"{n} {why} ({code})" for code, reasons in self.skipped.items() for why, n in reasons.items() if n]
+        spent = self.settings.judge.spending
+        return [
+            f"Prompts: {counts}." + (f" Left out: {', '.join(left_out)}." if left_out else ""),
+            *([f"The judge was asked, this time: {spent}."] if spent else []),
+        ]
 
     def _answers(self, subject: Subject, bench: Bench) -> list[Response]:
         if subject.path is not None:

@@ -50,6 +50,9 @@ class LMEval:
         if not self.tasks:
             raise ValueError(f"tasks must not be empty: name suites ({', '.join(self.suites)}), tasks or files")
 
+    def require(self) -> None:
+        """Nothing: that lm_eval is missing is seen as its tasks are loaded."""
+
     def open(self, setting: Setting) -> OpenLMEval:
         """Load the tasks with their data.
 
@@ -114,7 +117,7 @@ class OpenLMEval:
 
         self.found[subject.name] = {task: document(loaded) for task, loaded in self.tasks.items()}
 
-    def result(self) -> Result:
+    def result(self, baseline: str | None = None) -> Result:
         """Figures of every model: `<benchmark>/<metric>` in lm-eval's unit, its standard error, and documents."""
         return Result({model: self._figures(found) for model, found in self.found.items()}, notes=self._notes())
 

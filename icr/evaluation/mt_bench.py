@@ -60,25 +60,36 @@ class MTBench:
         if taken := {"n", "temperature"} & self.sampling.keys():
             raise ValueError(f"sampling must not hold {', '.join(sorted(taken))}, which this benchmark sets itself")
 
+    def require(self) -> None:
+        """Refuse a machine that lacks what the grader needs.
+
+        Raises:
+            ConfigError: there is no grader, or it cannot be asked.
+        """
+        self._grader.require()
+
     def open(self, setting: Setting) -> OpenMTBench:
         """Read the questions.
 
         Raises:
-            ConfigError: there is no grader, or it cannot be asked.
+            ConfigError: there is no grader.
             DataError: a file is not as it should be.
         """
-        if self.endpoint is None:
-            raise ConfigError(
-                "benchmark=mt_bench needs a model that grades: add judge=openai judge.endpoint.model=<name>, whose "
-                "endpoint it asks."
-            )
-        self.endpoint.require()
         sampler = with_settings(setting.sampler, {"n": 1, "temperature": 0.0, **self.sampling})
         questions = {(q.id, q.language): q for q in self.questions.questions(setting.languages)}
         given = PromptSet([Prompt(q.id, q.language, q.turns[0], q.turns[0]) for q in questions.values()])
         usable = setting.usable(given, sampler.max_new_tokens)
         kept = [questions[prompt.id, prompt.language] for prompt in usable.prompts]
-        return OpenMTBench(self, self.endpoint, sampler, kept, usable.skipped)
+        return OpenMTBench(self, self._grader, sampler, kept, usable.skipped)
+
+    @property
+    def _grader(self) -> Endpoint:
+        if self.endpoint is None:
+            raise ConfigError(
+                "benchmark=mt_bench needs a model that grades: add judge=openai judge.endpoint.model=<name>, whose "
+                "endpoint it asks."
+            )
+        return self.endpoint
 
 
 @dataclass(frozen=True)
@@ -152,7 +163,7 @@ class OpenMTBench:
             self.cut_off.setdefault(subject.name, Counter()).update(left_out)
         self.rows[subject.name] = graded(bench.store, subject.name, self.shown, turns, self.endpoint, self.settings)
 
-    def result(self) -> Result:
+    def result(self, baseline: str | None = None) -> Result:
         """Figures of every model, from 1 to 10."""
         return Result({name: figures(rows) for name, rows in self.rows.items()}, notes=self._notes())
 

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import groupby
 
 from icr import distributed
-from icr.data.context import usable_prompts
+from icr.data.context import within_context, without_turn_tokens
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Subject
 from icr.evaluation.mt_bench_files import MTQuestion
@@ -118,11 +118,9 @@ def _prompts(
     if not turns:
         return prompts, Counter()  # These were looked at when the benchmark was opened.
     path = str(subject.path)
-    context = context_length(path, bench.loader.trust_remote_code)
-    texts = [lambda prompt: prompt.text]
-    given = usable_prompts(
-        PromptSet(prompts), bench.loader.renderer(path), texts, context, sampler.max_new_tokens, "second turns"
-    )
+    renderer, context = bench.loader.renderer(path), context_length(path, bench.loader.trust_remote_code)
+    plain = without_turn_tokens(PromptSet(prompts), renderer)
+    given = within_context(plain, renderer, [lambda prompt: prompt.text], context, sampler.max_new_tokens)
     left_out = Counter[str]()
     for reasons in given.skipped.values():
         left_out.update(reasons)

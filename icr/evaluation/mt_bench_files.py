@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from icr.data.jsonl import read_jsonl, text_field
+from icr.data.jsonl import id_field, read_jsonl, text_field
 from icr.errors import DataError, near_folder
 
 TURNS = 2
@@ -72,7 +72,7 @@ def _read(folder: Path, language: str) -> list[MTQuestion]:
     references = _references(own.parent / "reference_answer") if path == own else {}
     questions: dict[str, MTQuestion] = {}
     for where, row in read_jsonl(path):
-        id = _id(where, row)
+        id = id_field(where, row, "question_id")
         if id in questions:
             raise DataError(f"{where}: the question {id!r} comes a second time in this file.")
         good = _turns(where, row, "reference") if row.get("reference") else references.get(id, ())
@@ -94,7 +94,7 @@ def _references(folder: Path) -> dict[str, tuple[str, ...]]:
         choices = row.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             raise DataError(f"{where}: the field 'choices' must be a list of one object with 'turns'.")
-        found[_id(where, row)] = _turns(where, choices[0], "turns")
+        found[id_field(where, row, "question_id")] = _turns(where, choices[0], "turns")
     return found
 
 
@@ -103,10 +103,3 @@ def _turns(where: str, row: dict[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(turns, list) or len(turns) != TURNS:
         raise DataError(f"{where}: the field {name!r} must be a list of {TURNS} texts, one per turn.")
     return tuple(text_field(f"{where}, turn {n}", {name: turn}, name) for n, turn in enumerate(turns, start=1))
-
-
-def _id(where: str, row: dict[str, Any]) -> str:
-    id = row.get("question_id")
-    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
-        raise DataError(f"{where}: the field 'question_id' must be a number or a string, found {id!r}.")
-    return str(id)

@@ -11,6 +11,7 @@ from icr.data import RewardPrompt
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Setting
 from icr.evaluation.comparing import OpenEvaluation
+from icr.evaluation.comparison import check_difficulty
 from icr.judges import (
     Judge,
     PairwiseJudge,
@@ -20,7 +21,7 @@ from icr.judges import (
     pairwise,
     reference_answers,
 )
-from icr.rounds import Gate
+from icr.rounds.gates import ResponseGate
 from icr.sampling import Sampler
 from icr.types import PromptSource
 
@@ -47,14 +48,18 @@ class JudgedEvaluation:
     """Of the answers; None takes the run's."""
     sampling: Mapping[str, object] = field(default_factory=dict)
     """Settings of the sampler to replace, such as `{"temperature": 0.6}`; empty decodes as generation does."""
-    language_check: Gate | None = None
+    language_check: ResponseGate | None = None
     """Answers that it refuses are counted as in another language; None does not look."""
+    difficulty: str | None = field(default=None, compare=False)
+    """Of prompts, for length control: `alpaca_eval` (the table of its 805), `joint` (fitted to the models compared), or
+    None."""
     reward_prompts: Mapping[str, RewardPrompt] = field(default_factory=dict)
     """Reward prompts by name, whose accuracy is measured on the first round's responses."""
 
     name: ClassVar[str] = "win_rate"
 
     def __post_init__(self) -> None:
+        check_difficulty(self.difficulty)
         if not self.judge:
             raise ValueError(
                 "judge is missing: answers are compared by a judge; add judge=<option>, such as judge=pocket for the "
@@ -82,14 +87,16 @@ class JudgedEvaluation:
             raise ConfigError(f"judge: {type(self.judge).__name__} compares two answers, and scores none by itself.")
         return self.judge
 
+    def require(self) -> None:
+        """Refuse a machine that lacks what the judge needs."""
+        self.judge.require()
+
     def open(self, setting: Setting) -> OpenEvaluation:
-        """See that the judge can be asked, and read prompts and reference answers.
+        """Read prompts and reference answers.
 
         Raises:
-            ConfigError: the judge lacks a key or a package.
             DataError: a file is not as it should be, or a prompt has no reference answer.
         """
-        self.judge.require()
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
         return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))

@@ -12,7 +12,7 @@ from icr import distributed
 from icr.judges import Comparison, PairwiseJudge, Verdict
 from icr.models import LoadedModel
 from icr.progress import progress
-from icr.rounds import Gate
+from icr.rounds.gates import ResponseGate
 from icr.rundir import ResponseTable, RunDirectory, Table
 from icr.rundir.layout import answers_stage, evaluation_stage
 from icr.sampling import Sampler
@@ -100,7 +100,7 @@ def judged(
     *,
     judge: PairwiseJudge,
     references: Mapping[tuple[str, str], str],
-    language_check: Gate | None = None,
+    language_check: ResponseGate | None = None,
 ) -> list[JudgedResponse]:
     """The stage `evaluation/<name>`: answers, each compared with the reference answer to its prompt.
 
@@ -134,7 +134,9 @@ def judged(
     return rows
 
 
-def _row(response: Response, comparison: Comparison, verdict: Verdict, language_check: Gate | None) -> JudgedResponse:
+def _row(
+    response: Response, comparison: Comparison, verdict: Verdict, language_check: ResponseGate | None
+) -> JudgedResponse:
     return JudgedResponse(
         id=response.id,
         language=response.language,

@@ -6,7 +6,7 @@ up in float64. `score` does all three for many sequences, without gradient, in l
 """
 
 from icr.logps.attention import joins_rows, shares_prompts
-from icr.logps.engine import sequence_sums, token_logps
+from icr.logps.engine import head_sums, sequence_sums, token_logps
 from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
 from icr.logps.scoring import NonFiniteLogpError, score
 from icr.logps.trial import Ways
@@ -18,6 +18,7 @@ __all__ = [
     "NonFiniteLogpError",
     "TokenLayout",
     "Ways",
+    "head_sums",
     "joins_rows",
     "lay_out",
     "require_calm_training",

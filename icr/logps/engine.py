@@ -39,3 +39,20 @@ def sequence_sums(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"lengths sum to {int(lengths.sum())}, but there are {len(values)} values")
     index = torch.repeat_interleave(torch.arange(len(lengths), device=values.device), lengths)
     return torch.zeros(len(lengths), dtype=torch.float64, device=values.device).index_add(0, index, values.double())
+
+
+def head_sums(values: torch.Tensor, lengths: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
+    """Sum the beginnings of consecutive segments of `values`: `Σ_{t ≤ h} log π(y_t | x, y_<t)`.
+
+    Args:
+        values: shape `[T]`.
+        lengths: shape `[S]`, sums to `T`.
+        heads: `h` of each segment, at most its length. Shape `[S]`.
+
+    Returns:
+        Shape `[S]`, float64.
+
+    Raises:
+        ValueError: the lengths do not sum to `T`.
+    """
+    return sequence_sums(values, torch.stack([heads, lengths - heads], dim=1).flatten())[::2]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from lightning.fabric.utilities import move_data_to_device
 
 from icr.data.collate import Mismatched, PairBatch
-from icr.logps import sequence_sums
+from icr.logps import head_sums, sequence_sums
 from icr.modules.token_logps import TokenLogps
 from icr.types import PolicyLogps
 
@@ -16,12 +18,22 @@ def pair_logps(logps: TokenLogps, batch: PairBatch) -> PolicyLogps:
     pairs = len(batch.ids)
     values = logps(batch.layout)
     sums = sequence_sums(values, batch.layout.lengths)
-    chosen_lengths = batch.layout.lengths[:pairs]
-    return PolicyLogps(
+    chosen_lengths, rejected_lengths = batch.layout.lengths[:pairs], batch.layout.lengths[pairs : 2 * pairs]
+    logps_of_pairs = PolicyLogps(
         chosen=sums[:pairs],
         rejected=sums[pairs : 2 * pairs],
         chosen_token_logps=values[: int(chosen_lengths.sum())],
         chosen_lengths=chosen_lengths,
+    )
+    if len(rejected_lengths) < pairs:
+        return logps_of_pairs  # Demonstrations.
+    ours = values if pairs else values[:0]  # Without pairs, the one sequence there is is not to be read.
+    heads = head_sums(
+        ours, batch.layout.lengths[: 2 * pairs], torch.minimum(chosen_lengths, rejected_lengths).repeat(2)
+    )
+    chosen_head, rejected_head = heads.tensor_split(2)
+    return replace(
+        logps_of_pairs, rejected_lengths=rejected_lengths, chosen_head=chosen_head, rejected_head=rejected_head
     )
 
 

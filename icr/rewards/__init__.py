@@ -1,6 +1,7 @@
 """Rewards of responses and the pairs made of them: pure functions, no model."""
 
-from icr.rewards.candidates import PairRules, apply_gate, group_by_prompt
+from icr.rewards.band import Band
+from icr.rewards.candidates import PairRules, Selection, apply_gate, group_by_prompt
 from icr.rewards.implicit import implicit_reward
 from icr.rewards.length_control import LengthControl, LengthControlResult, LengthPenalty, NoLengthControl
 from icr.rewards.pairing import (
@@ -15,6 +16,7 @@ from icr.rewards.pairing import (
 )
 
 __all__ = [
+    "Band",
     "BestWorst",
     "Candidates",
     "Choice",
@@ -27,6 +29,7 @@ __all__ = [
     "PairRules",
     "Pairing",
     "RandomPair",
+    "Selection",
     "apply_gate",
     "choose_pairs",
     "group_by_prompt",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from icr.checks import require_number, require_one_of
-from icr.rewards.candidates import ANY_PAIR, UNITS, CandidateTable, PairRules, best_and_worst, comparable, tabulate
+from icr.rewards.candidates import ANY_PAIR, UNITS, CandidateTable, PairRules, comparable, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +63,9 @@ class LengthPenalty(Protocol):
         """`α_len` of one language.
 
         Args:
-            groups: what a strategy compares, each by ascending `k`: the best and the worst of each group are a pair.
-                For the method's own a group is a prompt's responses.
-            rules: which of these pairs the strategy does not take.
+            groups: what a strategy compares, each by ascending `k`: each gives a pair. For the method's own a group is
+                a prompt's responses.
+            rules: which two of a group are the pair, and which pairs the strategy does not take.
         """
 
 
@@ -79,7 +79,8 @@ class LengthControl:
     Groups with fewer than two usable responses, or whose rewards are all equal, take no part.
 
     The minimum is over the pairs that are trained on. Where a strategy makes others than the best and the worst of each
-    prompt (two by two, or with a least margin), it is their lengths that are to be equal, and their α that is found.
+    prompt (two by two, against a band, with a least margin, or those alone that two rewards order the same way), it is
+    their lengths that are to be equal, and their α that is found, as exactly.
 
     Attributes:
         unit: of length: `"tokens"`, `"characters"` or `"bytes"`.
@@ -98,8 +99,8 @@ class LengthControl:
 
     def __call__(self, groups: Sequence[Sequence[ScoredResponse]], rules: PairRules = ANY_PAIR) -> LengthControlResult:
         """`α_len` of one language's groups, each a list of scored responses by ascending `k`."""
-        table = tabulate(groups, self.unit, rules.texts)
-        starts, chosen, rejected, pairs = _curve(table, self.upper_bound, rules.minimum_margin)
+        table = tabulate(groups, self.unit, rules.texts, rules.second)
+        starts, chosen, rejected, pairs = _curve(table, self.upper_bound, rules)
         ends = np.append(starts[1:], 1.0)
         wide = ends - starts > MIN_WIDTH
         # At 0 exactly s is r, which no rounding touches.
@@ -123,8 +124,8 @@ class NoLengthControl:
 
     def __call__(self, groups: Sequence[Sequence[ScoredResponse]], rules: PairRules = ANY_PAIR) -> LengthControlResult:
         """The biases at 0 of one language's groups, each a list of scored responses by ascending `k`."""
-        table = tabulate(groups, self.unit, rules.texts)
-        first = [part[:1] for part in _curve(table, self.upper_bound, rules.minimum_margin)]
+        table = tabulate(groups, self.unit, rules.texts, rules.second)
+        first = [part[:1] for part in _curve(table, self.upper_bound, rules)]
         return _result(self.unit, self.upper_bound, 0.0, 0, *first)
 
 
@@ -137,7 +138,7 @@ def not_penalised(
     return _result(unit, upper_bound, 0.0, 0, np.zeros(1), *parts)
 
 
-def _curve(table: CandidateTable, upper_bound: float | None, margin: float | None) -> tuple[np.ndarray, ...]:
+def _curve(table: CandidateTable, upper_bound: float | None, rules: PairRules) -> tuple[np.ndarray, ...]:
     """Starts of the intervals, and within each the summed lengths of chosen and of rejected and the number of pairs.
 
     Each group's state (length of chosen, length of rejected, 1 if it gives a pair) changes at a few values of α of its
@@ -149,9 +150,9 @@ def _curve(table: CandidateTable, upper_bound: float | None, margin: float | Non
     blocks = math.ceil(count * k**3 / _BLOCK)
     for rows in np.array_split(np.arange(count), blocks) if blocks else []:
         part = table.rows(rows)
-        edges = _edges(part, upper_bound, margin)
+        edges = _edges(part, upper_bound, rules)
         middles = (edges[:, :-1] + edges[:, 1:]) / 2
-        states = _states(part, np.concatenate([np.zeros((len(rows), 1)), middles], axis=1), upper_bound, margin)
+        states = _states(part, np.concatenate([np.zeros((len(rows), 1)), middles], axis=1), upper_bound, rules)
         steps, at = np.diff(states, axis=1), edges[:, :-1]
         real = (steps != 0).any(axis=-1) & (at < 1)
         total = total + states[:, 0].sum(axis=0)
@@ -169,47 +170,61 @@ def _curve(table: CandidateTable, upper_bound: float | None, margin: float | Non
     return starts[last], *sums[last].T
 
 
-def _edges(table: CandidateTable, upper_bound: float | None, margin: float | None) -> np.ndarray:
+def _edges(table: CandidateTable, upper_bound: float | None, rules: PairRules) -> np.ndarray:
     """Every α in [0, 1] at which a group's choice may change, sorted, from 0 to 1. Shape `[N, M + 2]`.
 
-    The choice changes where two candidates cross, `r_i − α·y_i = r_j − α·y_j`, where they are the least margin apart,
-    or where one falls below the bound.
+    The choice changes where two candidates cross, `r_i − α·y_i = r_j − α·y_j`, by either reward, where they are the
+    least margin apart, where one falls below the bound, or where the selection says so.
     """
     first, second = np.triu_indices(table.rewards.shape[1], 1)
     gap = table.lengths[:, first] - table.lengths[:, second]
     difference = table.rewards[:, first] - table.rewards[:, second]
     both = table.usable[:, first] & table.usable[:, second]
+    apart = [difference]
+    if rules.minimum_margin is not None:
+        apart += [difference - rules.minimum_margin, difference + rules.minimum_margin]
+    if rules.second is not None:
+        apart.append(table.second[:, first] - table.second[:, second])
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = [difference] if margin is None else [difference, difference - margin, difference + margin]
         points = np.concatenate([np.where(both, values / gap, 1.0) for values in apart], axis=1)
         if upper_bound is not None:
             bounds = np.where(table.usable, (table.rewards - upper_bound) / table.lengths, 1.0)
             points = np.concatenate([points, bounds], axis=1)
+    points = np.concatenate([points, rules.select.turns(table)], axis=1)
     # Parallel lines (nan, ±inf) and crossings outside [0, 1) change nothing: to the end with them.
     points = np.where((points >= 0) & (points < 1), points, 1.0)
     count = len(points)
     return np.concatenate([np.zeros((count, 1)), np.sort(points, axis=1), np.ones((count, 1))], axis=1)
 
 
-def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None, margin: float | None) -> np.ndarray:
+def _states(table: CandidateTable, alphas: np.ndarray, upper_bound: float | None, rules: PairRules) -> np.ndarray:
     """Length of chosen, length of rejected and 1, or three zeros where there is no pair. Shape `[N, A, 3]`, int64.
 
     Args:
         table: `N` groups.
         alphas: values of α to choose at. Shape `[N, A]`.
         upper_bound: see `LengthControl`.
-        margin: see `PairRules`.
+        rules: see `PairRules`.
     """
-    scores = table.rewards[:, None, :] - alphas[:, :, None] * table.lengths[:, None, :]
-    chosen, rejected, pair = best_and_worst(scores, table.usable[:, None, :], upper_bound)
+    penalty = alphas[:, :, None] * table.lengths[:, None, :]
+    scores = table.rewards[:, None, :] - penalty
+    chosen, rejected, pair = rules.select(scores, table.usable[:, None, :], upper_bound)
     best, worst = (np.take_along_axis(table.texts, index, axis=1) for index in (chosen, rejected))
     pair &= best != worst
-    if margin is not None:
-        high, low = (np.take_along_axis(scores, index[..., None], axis=2)[..., 0] for index in (chosen, rejected))
-        pair &= high - low >= margin
+    if rules.minimum_margin is not None:
+        pair &= _gap(scores, chosen, rejected) >= rules.minimum_margin
+    if rules.second is not None:
+        pair &= _gap(table.second[:, None, :] - penalty, chosen, rejected) > 0
     lengths = [np.take_along_axis(table.lengths, index, axis=1) for index in (chosen, rejected)]
     states: np.ndarray = np.stack([*lengths, np.ones_like(chosen)], axis=-1) * pair[..., None]
     return states
+
+
+def _gap(scores: np.ndarray, chosen: np.ndarray, rejected: np.ndarray) -> np.ndarray:
+    """`s` of chosen minus `s` of rejected. Shape `[N, A]`."""
+    high, low = (np.take_along_axis(scores, index[..., None], axis=2)[..., 0] for index in (chosen, rejected))
+    gap: np.ndarray = high - low
+    return gap
 
 
 def _result(

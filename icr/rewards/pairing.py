@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from icr.checks import require_integer, require_number
-from icr.rewards.candidates import PairRules, best_and_worst, comparable, group_by_prompt, tabulate
+from icr.rewards.candidates import BEST_AND_WORST, PairRules, Selection, comparable, group_by_prompt, tabulate
 from icr.rewards.length_control import not_penalised
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ ALL_EQUAL = "all rewards equal"
 SAME_TEXT = "chosen equals rejected"
 NONE_BELOW = "no candidate below upper_bound"
 SMALL_MARGIN = "margin too small"
+DISAGREE = "rewards disagree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Candidates:
         upper_bound: chosen must have `s = r − α_len·|y|` below it, nats; `None` without one.
         texts: decoded text of each response by `k`; `None` where the caller has none.
         round: the round `t`, which a random strategy draws anew in.
+        second: another reward of each response by `k`, nats, which has to order a pair the same way after the same
+            penalty; NaN where it has none. `None` where there is no such reward.
     """
 
     responses: Sequence[ScoredResponse]
@@ -43,6 +46,7 @@ class Candidates:
     upper_bound: float | None = None
     texts: Mapping[int, str] | None = None
     round: int = 0
+    second: Mapping[int, float] | None = None
 
 
 class Pairing(Protocol):
@@ -50,7 +54,11 @@ class Pairing(Protocol):
 
     Attributes:
         minimum_margin, drop_duplicates: as `BestWorst` has them.
+        select: which two of a group are the pair.
     """
+
+    @property
+    def select(self) -> Selection: ...
 
     @property
     def minimum_margin(self) -> float | None: ...
@@ -59,7 +67,7 @@ class Pairing(Protocol):
     def drop_duplicates(self) -> bool: ...
 
     def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
-        """The groups of a prompt's responses whose best and worst by `s` are paired; none where `s` has no part in it.
+        """The groups of a prompt's responses that give a pair each, by `s`; none where `s` has no part in it.
 
         Length control finds the α at which the pairs of these groups are equally long.
         """
@@ -84,8 +92,10 @@ class BestWorst:
     minimum_margin: float | None = None
     drop_duplicates: bool = False
 
+    select: ClassVar[Selection] = BEST_AND_WORST
+
     def __post_init__(self) -> None:
-        _check_margin(self.minimum_margin)
+        check_margin(self.minimum_margin)
 
     def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
         """All of them, in one group."""
@@ -93,7 +103,7 @@ class BestWorst:
 
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """One entry: the pair, or why there is none."""
-        return [_decide(candidates, candidates.responses, self.minimum_margin, self.drop_duplicates)]
+        return [decide(self, candidates, candidates.responses)]
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,10 @@ class DisjointPairs:
     minimum_margin: float | None = None
     drop_duplicates: bool = False
 
+    select: ClassVar[Selection] = BEST_AND_WORST
+
     def __post_init__(self) -> None:
-        _check_margin(self.minimum_margin)
+        check_margin(self.minimum_margin)
 
     def compared(self, responses: Sequence[ScoredResponse]) -> list[Sequence[ScoredResponse]]:
         """Two by two."""
@@ -115,8 +127,7 @@ class DisjointPairs:
 
     def __call__(self, candidates: Candidates) -> list[tuple[int, int] | str]:
         """An entry for every two candidates, and one for a prompt that has only one."""
-        twos = self.compared(candidates.responses)
-        return [_decide(candidates, two, self.minimum_margin, self.drop_duplicates) for two in twos]
+        return [decide(self, candidates, two) for two in self.compared(candidates.responses)]
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,8 @@ class RandomPair:
 
     seed: int
     drop_duplicates: bool = False
+
+    select: ClassVar[Selection] = BEST_AND_WORST
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed)
@@ -190,6 +203,7 @@ def choose_pairs(
     *,
     round: int = 0,
     texts: Mapping[tuple[str, str, int], str] | None = None,
+    second: Mapping[tuple[str, str, int], float] | None = None,
 ) -> Choices:
     """Length control within each language, then `pairing` on each of its prompts.
 
@@ -203,6 +217,8 @@ def choose_pairs(
         length_control: finds each language's `α_len`; its unit and upper bound hold for pairing too.
         round: the round `t`.
         texts: decoded text of each response by `(id, language, k)`; needed to drop duplicates.
+        second: another reward by `(id, language, k)`; pairs that the two rewards do not order the same way, after one
+            penalty, are left out. A strategy that looks at no reward does not look at this one either.
 
     Raises:
         ValueError: where a usable reward is not finite, or two responses have the same id, language and `k`; they are
@@ -211,13 +227,14 @@ def choose_pairs(
     result = Choices()
     for language, prompts in group_by_prompt(responses).items():
         groups = [group for scored in prompts.values() for group in pairing.compared(scored)]
-        rules = PairRules(pairing.minimum_margin, texts if pairing.drop_duplicates else None)
+        rules = PairRules(pairing.minimum_margin, texts if pairing.drop_duplicates else None, pairing.select, second)
         control = length_control(groups, rules)
         skipped: Counter[str] = Counter()
         made: list[tuple[ScoredResponse, ScoredResponse]] = []
         for id, scored in prompts.items():
             own = None if texts is None else {r.k: texts[id, language, r.k] for r in scored if r.usable}
-            candidates = Candidates(scored, control.alpha, control.unit, control.upper_bound, own, round)
+            other = None if second is None else {r.k: second[id, language, r.k] for r in scored}
+            candidates = Candidates(scored, control.alpha, control.unit, control.upper_bound, own, round, other)
             by_k = {response.k: response for response in scored}
             for outcome in pairing(candidates):
                 if isinstance(outcome, str):
@@ -231,10 +248,8 @@ def choose_pairs(
     return result
 
 
-def _decide(
-    candidates: Candidates, responses: Sequence[ScoredResponse], minimum_margin: float | None, drop_duplicates: bool
-) -> tuple[int, int] | str:
-    """The best and the worst of `responses`, or why they are no pair."""
+def decide(strategy: Pairing, candidates: Candidates, responses: Sequence[ScoredResponse]) -> tuple[int, int] | str:
+    """`(chosen k, rejected k)` of a group of `responses`, as the strategy selects them, or why they are no pair."""
     table = tabulate([responses], candidates.unit)
     if table.usable.sum() < 2:
         return TOO_FEW
@@ -242,14 +257,18 @@ def _decide(
     usable = scores[table.usable[0]]
     if not comparable(table)[0] or usable.max() == usable.min():
         return ALL_EQUAL
-    chosen, rejected, pair = best_and_worst(scores, table.usable[0], candidates.upper_bound)
+    chosen, rejected, pair = strategy.select(scores, table.usable[0], candidates.upper_bound)
     if not pair:
         return NONE_BELOW
-    if minimum_margin is not None and scores[chosen] - scores[rejected] < minimum_margin:
+    if strategy.minimum_margin is not None and scores[chosen] - scores[rejected] < strategy.minimum_margin:
         return SMALL_MARGIN
     chosen_k, rejected_k = responses[int(chosen)].k, responses[int(rejected)].k
-    if drop_duplicates and _same_text(candidates, chosen_k, rejected_k):
+    if strategy.drop_duplicates and _same_text(candidates, chosen_k, rejected_k):
         return SAME_TEXT
+    if candidates.second is not None:
+        penalty = candidates.alpha * table.lengths[0]
+        if not candidates.second[chosen_k] - penalty[chosen] > candidates.second[rejected_k] - penalty[rejected]:
+            return DISAGREE
     return chosen_k, rejected_k
 
 
@@ -259,7 +278,8 @@ def _same_text(candidates: Candidates, chosen_k: int, rejected_k: int) -> bool:
     return candidates.texts[chosen_k] == candidates.texts[rejected_k]
 
 
-def _check_margin(minimum_margin: float | None) -> None:
+def check_margin(minimum_margin: float | None) -> None:
+    """Raises ValueError unless it is a finite number of at least 0, or None."""
     if minimum_margin is None:
         return
     require_number("minimum_margin", minimum_margin, otherwise="or None")

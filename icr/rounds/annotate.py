@@ -45,10 +45,12 @@ class Reward(Protocol):
     """Settings of an annotator. Config group `reward`.
 
     Attributes:
-        needs_reward_pair: whether it scores with the reward pair, under a reward prompt.
+        needs_reward_pair: whether it scores with the reward pair.
+        prompted: whether it depends on the reward prompt.
     """
 
     needs_reward_pair: ClassVar[bool]
+    prompted: ClassVar[bool]
 
     def for_round(self, prompt: RewardPrompt, pair: tuple[str, str], load_scorer: LoadScorer) -> Annotator:
         """The annotator of one round.
@@ -72,6 +74,7 @@ class ImplicitReward:
     """Whether responses cut by the length limit may take part in pairs."""
 
     needs_reward_pair: ClassVar[bool] = True
+    prompted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_number("beta", self.beta, above=0)
@@ -144,6 +147,7 @@ class JudgeReward:
     keep_truncated: bool = False
 
     needs_reward_pair: ClassVar[bool] = False
+    prompted: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.judge:

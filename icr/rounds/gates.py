@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from icr.checks import require_number
 from icr.data.language_id import identifier
+from icr.rounds.agreement import AgreementGate
 
 
-class Gate(Protocol):
+class ResponseGate(Protocol):
     """A check of one response by itself, made before length control and pairing.
 
     Attributes:
         reason: under which refused responses are counted.
     """
 
+    checks: ClassVar[Literal["responses"]]
     reason: str
 
     def __call__(self, language: str, text: str) -> bool:
         """Whether the response may stay."""
+
+
+Gate = ResponseGate | AgreementGate
+"""Config group `gate`; `checks` tells which of them it is."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class LanguageGate:
     languages: Sequence[str]
     confidence: float = 0.9
     reason = "in another language"
+    checks: ClassVar[Literal["responses"]] = "responses"
 
     def __post_init__(self) -> None:
         require_number("confidence", self.confidence, above=0.5, below=1)

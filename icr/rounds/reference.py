@@ -18,7 +18,9 @@ from icr.modules.token_logps import TokenLogps
 from icr.types import PreferencePair
 
 Logps = dict[str, dict[str, float]]
-"""By `key` of a pair: `chosen` and `rejected`, and `partner_chosen` and `partner_rejected` where it has a partner."""
+"""By `key` of a pair: `chosen` and `rejected`, their heads where there is a rejected response, and `partner_chosen` and
+`partner_rejected` where the pair has a partner.
+"""
 
 
 def reference_logps(
@@ -56,6 +58,9 @@ def reference_logps(
                 side = pair_logps(logps, batch)
                 _note(known, batch.keys, "chosen", side.chosen)
                 _note(known, batch.keys, "rejected", side.rejected)
+                if side.chosen_head is not None and side.rejected_head is not None:
+                    _note(known, batch.keys, "chosen_head", side.chosen_head)
+                    _note(known, batch.keys, "rejected_head", side.rejected_head)
                 if batch.mismatched is not None:
                     chosen, rejected = partner_logps(logps, batch.mismatched)
                     _note(known, batch.mismatched.keys, "partner_chosen", chosen)
@@ -81,6 +86,8 @@ def _with(pair: PreferencePair, values: Mapping[str, float]) -> PreferencePair:
         pair,
         reference_chosen_logp=values["chosen"],
         reference_rejected_logp=values["rejected"],
+        reference_chosen_head_logp=values.get("chosen_head", 0.0),
+        reference_rejected_head_logp=values.get("rejected_head", 0.0),
         reference_partner_chosen_logp=values.get("partner_chosen", 0.0),
         reference_partner_rejected_logp=values.get("partner_rejected", 0.0),
     )

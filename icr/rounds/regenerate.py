@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import nan
 
 from icr import distributed
 from icr.data.datamodule import PairMicroBatches
@@ -85,13 +86,21 @@ def sample(data: RoundData, sampler: Sampler, policy: LoadedModel) -> list[Respo
 
 
 def reward(
-    data: RoundData, responses: Sequence[Response], annotator: Annotator, policy: LoadedModel, part: int = PART
+    data: RoundData,
+    responses: Sequence[Response],
+    annotator: Annotator,
+    policy: LoadedModel,
+    part: int = PART,
+    *,
+    second: bool = False,
 ) -> list[ScoredResponse]:
-    """The stage `rewards`: one per response.
+    """The stage `rewards`, or `second_rewards`: one per response.
 
     Args:
         part: prompts per process that are scored between two saves.
+        second: whether these are the rewards that a gate compares the first ones with.
     """
+    stage = data.stages.second_rewards if second else data.stages.rewards
     by_key = data.by_key
     of_prompt: dict[tuple[str, str], list[Response]] = {}
     for response in responses:
@@ -105,9 +114,27 @@ def reward(
 
         at_a_time = part * distributed.size()
         table = Table(ScoredResponse)
-        scored = data.store.rows_by_prompt(data.stages.rewards, table, data.prompts, at_a_time, make)
+        scored = data.store.rows_by_prompt(stage, table, data.prompts, at_a_time, make)
     annotator.release()
     return scored
+
+
+def chosen(
+    responses: Sequence[Response],
+    scored: Sequence[ScoredResponse],
+    *,
+    length_control: LengthPenalty,
+    gate: Gate | None,
+    pairing: Pairing,
+    second: Sequence[ScoredResponse] | None = None,
+    round: int = 0,
+) -> tuple[Sequence[ScoredResponse], Choices]:
+    """The scored responses behind a gate of responses, and the pairs that are made of them; arguments as `choose`."""
+    texts = {(r.id, r.language, r.k): r.text for r in responses}
+    gated = apply_gate(scored, texts, gate, gate.reason) if gate and gate.checks == "responses" else scored
+    others = None if second is None else {(s.id, s.language, s.k): s.reward if s.usable else nan for s in second}
+    choices = choose_pairs(gated, pairing, length_control, round=round, texts=texts, second=others)
+    return gated, pairs.without_identical(choices, responses)
 
 
 def choose(
@@ -118,16 +145,19 @@ def choose(
     length_control: LengthPenalty,
     gate: Gate | None,
     pairing: Pairing,
+    second: Sequence[ScoredResponse] | None = None,
 ) -> list[PreferencePair]:
     """The stages `skipped` and `length_control`, and the pairs: without the training reference's log-probs yet.
+
+    Args:
+        second: rewards that have to order a pair as `scored` does, where the gate is one of pairs.
 
     Raises:
         RunError: no prompt gives a pair; the reasons are listed with their counts.
     """
-    texts = {(r.id, r.language, r.k): r.text for r in responses}
-    gated = apply_gate(scored, texts, gate, gate.reason) if gate else scored
-    choices = choose_pairs(gated, pairing, length_control, round=data.round, texts=texts)
-    choices = pairs.without_identical(choices, responses)
+    gated, choices = chosen(
+        responses, scored, length_control=length_control, gate=gate, pairing=pairing, second=second, round=data.round
+    )
     curves = {language: result.as_dict() for language, result in choices.length_control.items()}
     data.store.json(data.stages.skipped, lambda: choices.skipped)
     data.store.json(data.stages.length_control, lambda: curves)

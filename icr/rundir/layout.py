@@ -25,6 +25,7 @@ class RoundStages:
     Attributes:
         responses: table of the sampled responses.
         rewards: table of their rewards.
+        second_rewards: table of their rewards under another reward prompt, where the gate compares two.
         length_control: document: `α_len` per language, and the curve that it was taken from.
         skipped: document: prompts without a pair, `[language][reason]`.
         diagnosis: document: what the responses and rewards look like, `[figure][language]`.
@@ -35,6 +36,7 @@ class RoundStages:
 
     responses: str
     rewards: str
+    second_rewards: str
     length_control: str
     skipped: str
     diagnosis: str
@@ -45,7 +47,7 @@ class RoundStages:
     @property
     def data(self) -> tuple[str, ...]:
         """The stages from which the model is trained."""
-        return self.responses, self.rewards, self.length_control, self.skipped, self.pairs
+        return self.responses, self.rewards, self.second_rewards, self.length_control, self.skipped, self.pairs
 
 
 def round_folder(number: int) -> str:

@@ -124,6 +124,7 @@ class RegeneratePairs(PairCallback):
     Attributes:
         diagnosis: what the round may not show, if it is to be trained.
         part: prompts per process whose responses are scored between two saves.
+        second: rewards them under another prompt, where the gate compares the two.
     """
 
     prompts: Sequence[Prompt]
@@ -134,6 +135,7 @@ class RegeneratePairs(PairCallback):
     pairing: Pairing
     diagnosis: Diagnosis
     part: int = regenerate.PART
+    second: Annotator | None = None
 
     def make_pairs(self) -> list[PreferencePair]:
         """Sample → reward → control length → pair → diagnose.
@@ -145,8 +147,17 @@ class RegeneratePairs(PairCallback):
         data = regenerate.RoundData(start.store, start.round, self.prompts, start.seed)
         responses = regenerate.sample(data, self.sampler, start.policy)
         scored = regenerate.reward(data, responses, self.annotator, start.policy, self.part)
+        second = None
+        if self.second:
+            second = regenerate.reward(data, responses, self.second, start.policy, self.part, second=True)
         made = regenerate.choose(
-            data, responses, scored, length_control=self.length_control, gate=self.gate, pairing=self.pairing
+            data,
+            responses,
+            scored,
+            length_control=self.length_control,
+            gate=self.gate,
+            pairing=self.pairing,
+            second=second,
         )
         found = diagnose_round(data, responses, scored, made, identify=self.diagnosis.identify)
         self.figures = {

@@ -53,7 +53,8 @@ def combinations() -> list[Combination]:
         )  # fmt: skip
         if not refused:
             found.append(Combination(precision, dtype, adapter, strategy, ranks))
-    return [*found, *(Combination(name, loss="kto") for name in ("32-true", "bf16-mixed", "bf16-true"))]
+    others = itertools.product(("32-true", "bf16-mixed", "bf16-true"), ("kto", "dpo_norm", "ld_dpo"))
+    return [*found, *(Combination(precision, loss=loss) for precision, loss in others)]
 
 
 def files(folder: Path) -> list[str]:
@@ -86,8 +87,8 @@ def measure(program: Program, given: list[str], chosen: Combination, directory: 
     assert "Warning" not in run.output, run.output
     metrics = pd.read_csv(run.directory / "metrics.csv")
     assert len(metrics) == len(LENGTHS) // 2
-    beta = 0.1
-    expected = math.log(2) if chosen.loss == "dpo" else 0.5
+    beta = 5.0 if chosen.loss == "dpo_norm" else 0.1
+    expected = 0.5 if chosen.loss == "kto" else math.log(2)
     return {
         "chosen": float(metrics["logps/chosen_ratio"].abs().max()),
         "margin": float(metrics["rewards/margins"].abs().max() / beta),

@@ -10,7 +10,7 @@ from tests.e2e.step_zero import Combination
 
 QUICK = [
     Combination("bf16-mixed", loss="kto"),
-    Combination("bf16-true"),
+    Combination("bf16-true", loss="ld_dpo"),
     Combination("16-mixed", adapter="lora"),
     Combination("bf16-true", strategy="fsdp2", ranks=2),
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from icr.evaluation import JudgedResponse, figures
+from icr.evaluation import JudgedResponse, figures, reasons
+from icr.metrics import Figure
 
 
 def row(id: str, language: str, preference: float | None, score: float | None = None) -> JudgedResponse:
@@ -56,3 +58,55 @@ def test_scores_are_shown_where_the_judge_gives_them():
     found = figures([row("a", "sw", 1.0, 0.4), row("b", "sw", None), row("a", "th", None)])
     assert found["judge_score"]["sw"] == 0.4
     assert math.isnan(found["judge_score"]["th"])
+
+
+def test_length_control_weighs_prompts_alike_whatever_the_number_of_answers():
+    one = [
+        answer(id, q, text)
+        for id, q, text in [("a", 1.0, "ten" * 9), ("b", 0.0, "x"), ("c", 1.0, "yes"), ("d", 0.5, "")]
+    ]
+    four = [row for row in one for _ in range(4)]
+    assert figures(four)["lc_win_rate"]["sw"] == pytest.approx(figures(one)["lc_win_rate"]["sw"])
+
+
+def answer(id: str, preference: float | None, text: str, **fields) -> JudgedResponse:
+    """A judged answer in Swahili, in full."""
+    plain = row(id, "sw", preference)
+    return replace(plain, text=text, characters=len(text), **fields)
+
+
+def test_what_answers_are_like_by_hand():
+    rows = [
+        answer("a", 1.0, "abcd", tokens=4, finish_reason="stop", off_language=False, shown_first=1.0, shown_second=1.0),
+        answer(
+            "b", 0.5, "na " * 40, tokens=8, finish_reason="length", off_language=True, shown_first=1.0, shown_second=0.0
+        ),
+        answer("c", None, " \n", tokens=None, finish_reason="", off_language=None),
+        answer("d", 0.25, "efgh", tokens=3, finish_reason="stop", off_language=True, shown_first=0.0, shown_second=0.5),
+    ]
+    found = {name: values["sw"] for name, values in figures(rows).items()}
+    assert found["characters"] == pytest.approx((4 + 120 + 2 + 4) / 4)
+    assert found["reference_characters"] == 5.0
+    assert found["tokens"] == 5.0
+    assert found["empty_rate"] == 25.0
+    assert found["truncation_rate"] == pytest.approx(100 / 3)
+    assert found["repetition_rate"] == 25.0
+    assert found["off_language_rate"] == pytest.approx(200 / 3)
+    assert found["flip_rate"] == 50.0
+    assert found["order_kappa"] == pytest.approx((1 / 3 - 1 / 3) / (1 - 1 / 3))
+    assert reasons(rows) == {"sw": {"refused": 1}}
+
+
+def test_every_figure_is_in_the_list_and_in_its_order():
+    full = answer("1", 1.0, "x", finish_reason="stop", off_language=False, shown_first=1.0, shown_second=1.0)
+    rows = [replace(full, score=0.5), replace(full, id="2", preference=0.0, score=0.5)]
+    assert list(figures(rows, {("1", "sw"): 0.5, ("2", "sw"): -0.5})) == [str(figure) for figure in Figure]
+    assert all(figure.about for figure in Figure)
+    left_out = {"judge_score", "flip_rate", "order_kappa", "off_language_rate", "tokens", "lc_win_rate_se"}
+    assert left_out.isdisjoint(figures([answer("1", 1.0, "x", tokens=None)]))
+
+
+def test_the_error_of_the_mean_knows_that_languages_share_prompts():
+    rows = [row(id, l, q) for l in ("sw", "th") for id, q in zip("abcd", [1.0, 0.0, 1.0, 1.0], strict=True)]
+    found = figures(rows)["win_rate_se"]
+    assert found["mean"] == pytest.approx(found["sw"])

@@ -21,7 +21,8 @@ class Step:
 
     @property
     def leaves(self) -> list[torch.Tensor]:
-        return [self.policy.chosen, self.policy.rejected, self.policy.chosen_token_logps]
+        policy = self.policy
+        return [policy.chosen, policy.rejected, policy.chosen_token_logps, policy.chosen_head, policy.rejected_head]
 
     def gradients(self) -> list[torch.Tensor]:
         return [torch.zeros_like(x) if x.grad is None else x.grad for x in self.leaves]
@@ -44,8 +45,11 @@ def make_step() -> Callable[..., Step]:
             chosen_lengths=torch.tensor(lengths, dtype=torch.int64),
             partner_chosen=logps(partners),
             partner_rejected=logps(partners),
+            rejected_lengths=torch.tensor(lengths[::-1], dtype=torch.int64),
         )
         reference = ReferenceLogps(logps(n), logps(n), logps(partners) - 3, logps(partners) - 3)
+        policy.chosen_head, policy.rejected_head = logps(n, True), logps(n, True)
+        reference.chosen_head, reference.rejected_head = logps(n), logps(n)
         return Step(policy, reference, StepTotals(pairs=n, chosen_tokens=sum(lengths)))
 
     return make

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from icr.losses import dpo_loss, ipo_loss, kl_estimate, kto_loss, nll_loss
+from icr.losses import dpo_loss, dpo_norm_loss, ipo_loss, kl_estimate, kto_loss, nll_loss, tail_weighted
 from icr.types import StepTotals
 
 CHOSEN, REJECTED = [-12.0, -30.5, -7.25], [-14.0, -21.0, -7.25]
@@ -55,6 +55,38 @@ def test_dpo_stays_finite_where_the_sigmoid_is_zero():
     losses.sum().backward()
     assert_close(losses, [5000.0])
     assert_close(policy.grad, [-1.0])
+
+
+def test_dpo_norm():
+    """`−log σ(β·[ρ_w/|y_w| − ρ_l/|y_l|])`: −12 + 13 = 1 nat over 4 tokens is 0.25 a token, and so on."""
+    x, chosen_lengths, rejected_lengths = tensors(), [4, 3, 7], [5, 2, 1]
+    losses, chosen_rewards, rejected_rewards = dpo_norm_loss(
+        *x, torch.tensor(chosen_lengths), torch.tensor(rejected_lengths), beta=BETA
+    )
+    losses.sum().backward()
+    w = [BETA * (p - r) / n for p, r, n in zip(CHOSEN, REF_CHOSEN, chosen_lengths, strict=True)]
+    l = [BETA * (p - r) / n for p, r, n in zip(REJECTED, REF_REJECTED, rejected_lengths, strict=True)]
+    assert w[0] == BETA * 0.25
+    h = [a - b for a, b in zip(w, l, strict=True)]
+    assert_close(losses, [-math.log(sigmoid(a)) for a in h])
+    assert_close(x[0].grad, [-BETA / n * sigmoid(-a) for a, n in zip(h, chosen_lengths, strict=True)])
+    assert_close(x[1].grad, [BETA / n * sigmoid(-a) for a, n in zip(h, rejected_lengths, strict=True)])
+    assert_close(chosen_rewards, w)
+    assert_close(rejected_rewards, l)
+    assert not chosen_rewards.requires_grad
+    assert not rejected_rewards.requires_grad
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.0, [-3.0, -4.0]), (0.25, [-4.75, -4.0]), (1.0, [-10.0, -4.0])])
+def test_the_tail_is_weighted(weight, expected):
+    """Of −10 nats in all, −3 up to the shorter length: −3 + a·(−7). The second response has no tail."""
+    logps = torch.tensor([-10.0, -4.0], dtype=torch.float64, requires_grad=True)
+    heads = torch.tensor([-3.0, -4.0], dtype=torch.float64, requires_grad=True)
+    weighted = tail_weighted(logps, heads, tail_weight=weight)
+    assert_close(weighted, expected)
+    weighted.sum().backward()
+    assert_close(logps.grad, [weight] * 2)
+    assert_close(heads.grad, [1 - weight] * 2)
 
 
 def test_ipo():
@@ -155,6 +187,14 @@ def test_shapes_must_agree(loss):
         loss(*x[:3], x[3][:1], beta=BETA)
     with pytest.raises(ValueError, match=r"one shape \[B\]"):
         loss(*[part[:, None] for part in x], beta=BETA)
+
+
+def test_lengths_and_heads_have_the_shape_of_the_log_probs():
+    x = tensors()
+    with pytest.raises(ValueError, match=r"one shape \[B\].*rejected_lengths \[2\]"):
+        dpo_norm_loss(*x, torch.tensor([1, 2, 3]), torch.tensor([1, 2]), beta=BETA)
+    with pytest.raises(ValueError, match=r"one shape \[B\].*head_logps \[2\]"):
+        tail_weighted(x[0], x[1][:2], tail_weight=0.5)
 
 
 def test_kto_shapes_must_agree():

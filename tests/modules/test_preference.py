@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from icr.data.collate import collate
 from icr.errors import RunError
-from icr.losses import DPO, IPO, KTO, NLL
+from icr.losses import DPO, IPO, KTO, LDDPO, NLL, DPONorm
 from icr.models.loading import Loader
 from icr.modules.pair_logps import pair_logps
 from icr.modules.preference import PreferenceModule
@@ -21,6 +21,8 @@ OBJECTIVES = {
     "dpo": DPO(nll_reduction="sequence"),
     "dpo token": DPO(alpha=0.3, nll_reduction="token"),
     "dpo sum": DPO(nll_reduction="sum"),
+    "dpo norm": DPONorm(beta=2.0),
+    "ld dpo": LDDPO(alpha=0.3, tail_weight=0.25),
     "ipo": IPO(),
     "kto": KTO(desirable_weight=1.3, undesirable_weight=0.7),
     "nll": NLL("sequence"),
@@ -54,8 +56,12 @@ def plain_loss(model, reference, pairs, objective) -> torch.Tensor:
         for side in ("chosen_ids", "rejected_ids"):
             response = getattr(pair, side)
             with torch.no_grad():
-                base = plain_sum(reference, pair.prompt_ids, response).sum()
-            rho[side] = plain_sum(model, pair.prompt_ids, response).sum() - base
+                base = plain_sum(reference, pair.prompt_ids, response)
+            ratios = plain_sum(model, pair.prompt_ids, response) - base
+            if isinstance(objective, LDDPO):
+                shorter = min(len(pair.chosen_ids), len(pair.rejected_ids))
+                ratios = torch.cat([ratios[:shorter], objective.tail_weight * ratios[shorter:]])
+            rho[side] = ratios.mean() if isinstance(objective, DPONorm) else ratios.sum()
         w, l, beta = rho["chosen_ids"], rho["rejected_ids"], objective.beta
         if isinstance(objective, KTO):
             desirable = objective.desirable_weight * (1 - torch.sigmoid(beta * (w - z)))

@@ -1,4 +1,5 @@
-"""Values and gradients of DPO + NLL and of KTO against TRL's own `_compute_loss`, called on given log-probs in float64.
+"""Values and gradients of DPO, its relatives and KTO against TRL's own `_compute_loss`, called on given log-probs in
+float64.
 
 The trainer is a stand-in that holds only what the method reads; the model hands out prepared log-probs. So all of TRL's
 arithmetic runs, and a model's rounding does not blur the comparison.
@@ -12,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from icr.losses import DPO, KTO
+from icr.logps import head_sums
+from icr.losses import DPO, KTO, LDDPO, DPONorm
 from icr.types import LossOutput, PolicyLogps, ReferenceLogps, StepTotals
 
 pytest.importorskip("trl")
@@ -42,13 +44,17 @@ def trainer(**settings) -> SimpleNamespace:
     return SimpleNamespace(
         model=SimpleNamespace(training=True),
         accelerator=accelerator,
-        precompute_ref_logps=True,
+        **{"precompute_ref_logps": True, **settings},
         aux_loss_enabled=False,
         _metrics=defaultdict(lambda: defaultdict(list)),
         _total_train_tokens=0,
         _tp_size=1,
-        **settings,
     )
+
+
+def dpo_trainer(loss_types: list[str], alpha: float, **settings) -> SimpleNamespace:
+    plain = dict(label_smoothing=0.0, ld_alpha=None, f_divergence_type="reverse_kl", use_weighting=False)
+    return trainer(loss_types=loss_types, loss_weights=[1.0, alpha], **{**plain, **settings})
 
 
 def completions(lengths: list[int], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,12 +71,23 @@ def inputs(mask: torch.Tensor) -> dict[str, torch.Tensor]:
     return dict(input_ids=torch.ones_like(mask), attention_mask=torch.ones_like(mask), completion_mask=mask)
 
 
-def ours(objective, chosen, rejected, reference, partners=(None, None, None, None)) -> LossOutput:
-    mask = completions(LENGTHS[0], 0)[1][:, 1:].bool()
-    policy = PolicyLogps(chosen.sum(1), rejected.sum(1), chosen[mask], torch.tensor(LENGTHS[0]), *partners[:2])
+def ours(objective, chosen, rejected, reference, partners=(None, None, None, None), heads=(None, None)) -> LossOutput:
+    """Ours; `heads` are the reference's."""
+    masks = [completions(lengths, 0)[1][:, 1:].bool() for lengths in LENGTHS]
+    tokens, lengths = [chosen[masks[0]], rejected[masks[1]]], list(map(torch.tensor, LENGTHS))
+    shorter = torch.minimum(*lengths)
+    policy = PolicyLogps(
+        chosen.sum(1),
+        rejected.sum(1),
+        tokens[0],
+        lengths[0],
+        *partners[:2],
+        rejected_lengths=lengths[1],
+        chosen_head=head_sums(tokens[0], lengths[0], shorter),
+        rejected_head=head_sums(tokens[1], lengths[1], shorter),
+    )
     totals = StepTotals(pairs=len(LENGTHS[0]), chosen_tokens=sum(LENGTHS[0]))
-    output = objective(policy, ReferenceLogps(*reference, *partners[2:]), totals)
-    return output
+    return objective(policy, ReferenceLogps(*reference, *partners[2:], *heads), totals)
 
 
 REFERENCE = (
@@ -82,15 +99,7 @@ REFERENCE = (
 @pytest.mark.parametrize("alpha", [1.0, 0.2])
 def test_dpo_with_nll(alpha):
     both, mask = completions(LENGTHS[0] + LENGTHS[1], seed=1)
-    stand_in = trainer(
-        loss_types=["sigmoid", "sft"],
-        loss_weights=[1.0, alpha],
-        beta=0.1,
-        label_smoothing=0.0,
-        ld_alpha=None,
-        f_divergence_type="reverse_kl",
-        use_weighting=False,
-    )
+    stand_in = dpo_trainer(["sigmoid", "sft"], alpha, beta=0.1)
     batch = inputs(mask) | dict(ref_chosen_logps=REFERENCE[0], ref_rejected_logps=REFERENCE[1])
     theirs = DPOTrainer._compute_loss(stand_in, Model(both), batch, return_outputs=False)
 
@@ -101,6 +110,40 @@ def test_dpo_with_nll(alpha):
     metrics = stand_in._metrics["train"]
     assert output.chosen_rewards.mean().item() == pytest.approx(metrics["rewards/chosen"][0], abs=1e-6)
     assert output.rejected_rewards.mean().item() == pytest.approx(metrics["rewards/rejected"][0], abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.2])
+@pytest.mark.parametrize("beta", [0.1, 5.0])
+def test_dpo_norm_with_nll(alpha, beta):
+    both, mask = completions(LENGTHS[0] + LENGTHS[1], seed=4)
+    stand_in = dpo_trainer(["sigmoid_norm", "sft"], alpha, beta=beta)
+    batch = inputs(mask) | dict(ref_chosen_logps=REFERENCE[0], ref_rejected_logps=REFERENCE[1])
+    theirs = DPOTrainer._compute_loss(stand_in, Model(both), batch, return_outputs=False)
+    output = ours(DPONorm(beta=beta, alpha=alpha, nll_reduction="token"), *both.chunk(2), REFERENCE)
+    assert output.loss.item() == pytest.approx(theirs.item(), abs=1e-12)
+    assert_same_gradient(output.loss, theirs, both, mask)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.2])
+@pytest.mark.parametrize("tail_weight", [0.0, 0.4, 1.0])
+def test_ld_dpo_with_nll(alpha, tail_weight):
+    """The reference's log-probs go through TRL's own weighting, too."""
+    both, mask = completions(LENGTHS[0] + LENGTHS[1], seed=5)
+    base = completions(LENGTHS[0] + LENGTHS[1], seed=6)[0].detach()
+    stand_in = dpo_trainer(["sigmoid", "sft"], alpha, beta=0.3, ld_alpha=tail_weight, precompute_ref_logps=False)
+    stand_in.args = SimpleNamespace(gradient_checkpointing_kwargs=None)
+    stand_in.model, stand_in.ref_model = torch.nn.Module(), Model(base)
+    stand_in.model.is_gradient_checkpointing = False
+    theirs = DPOTrainer._compute_loss(stand_in, Model(both), inputs(mask), return_outputs=False)
+    chosen, rejected = base.chunk(2)
+    shorter = torch.minimum(*map(torch.tensor, LENGTHS))
+    heads = [side[:, PROMPT - 1 :].cumsum(1)[range(3), shorter - 1] for side in (chosen, rejected)]
+    objective = LDDPO(beta=0.3, alpha=alpha, tail_weight=tail_weight, nll_reduction="token")
+    output = ours(objective, *both.chunk(2), (chosen.sum(1), rejected.sum(1)), heads=heads)
+    assert output.loss.item() == pytest.approx(theirs.item(), abs=1e-12)
+    assert_same_gradient(output.loss, theirs, both, mask, zeros=tail_weight == 0)
+    metrics = stand_in._metrics["train"]
+    assert output.chosen_rewards.mean().item() == pytest.approx(metrics["rewards/chosen"][0], abs=1e-6)
 
 
 @pytest.mark.parametrize("shift", [2.0, -20.0], ids=["kl above 0", "kl clamped"])
@@ -128,9 +171,11 @@ def test_kto(shift):
     assert_same_gradient(output.loss, theirs, both, mask)
 
 
-def assert_same_gradient(ours: torch.Tensor, theirs: torch.Tensor, leaf: torch.Tensor, mask: torch.Tensor) -> None:
+def assert_same_gradient(
+    ours: torch.Tensor, theirs: torch.Tensor, leaf: torch.Tensor, mask: torch.Tensor, zeros: bool = False
+) -> None:
     """At completion tokens; elsewhere the log-probs are constants, whatever the gradient of a plain sum says."""
     keep = mask[:, 1:].bool()
     a, b = (torch.autograd.grad(loss, leaf)[0][keep] for loss in (ours, theirs))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
-    assert (b != 0).all()
+    assert (b != 0).all() or zeros

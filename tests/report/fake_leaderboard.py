@@ -35,7 +35,7 @@ def write_directory(
     """These rows and results, with the manifest that vouches for them."""
     layout = Layout(directory)
     layout.evaluation("any").parent.mkdir(parents=True)
-    layout.config.write_text(f"seed: 0\nname: '{ATTACK}'\njudge:\n  _target_: icr.judges.Fake\n  model: tester\n")
+    layout.config.write_text(f"seed: 0\nname: '{ATTACK}'\njudge:\n  endpoint:\n    model: tester\n")
     models = {model: f"runs/demo/{model}/model" for result in results.values() for model in result.figures}
     atomic.write_json(layout.measured, Measured(languages, models, results, {"python": "3.11.9"}).as_json())
     for model, own in rows.items():

@@ -24,7 +24,6 @@ ANNOTATOR = """tester:
 @pytest.fixture(scope="module")
 def alpaca_eval():
     """The package, which wants a module that setuptools no longer has, and sets the level of everybody's log."""
-    pytest.importorskip("packaging")
     level, before = logging.getLogger().level, sys.modules.get("pkg_resources")
     stand_in = types.ModuleType("pkg_resources")
     stand_in.get_distribution = lambda name: types.SimpleNamespace(version="0.6.6")

@@ -15,9 +15,10 @@ from icr.errors import RunError
 from icr.report import open_run, samples, write_report
 from icr.report.__main__ import main
 from icr.report.leaderboard import answers, grids, headline, plots, print_leaderboard, write_leaderboard
+from icr.rundir import Layout, manifest
 from icr.rundir.measured import Difference, Measured, Result
 from tests.report.fake_leaderboard import LANGUAGES, LOOP, STRENGTH, fake_rows, write_fake_leaderboard
-from tests.report.fake_run import ATTACK, write_fake_run
+from tests.report.fake_run import ATTACK
 from tests.report.test_page import Tags
 
 RATES = {
@@ -40,7 +41,16 @@ WIN_RATES = Result(
     ],
     ["Judge: tester."],
 )
-UNHEARD_OF = Result({"M0": {"sparkle": {"es": 0.25, "th": 0.5}, "sparkle_se": {"es": 0.125}, "depth": {"es": 12.0}}})
+UNHEARD_OF = Result(
+    {
+        "M0": {
+            "sparkle": {"es": 0.25, "th": 0.5},
+            "sparkle_se": {"es": 0.125},
+            "depth": {"es": 12.0},
+            "grade": {"es": 6.125},
+        }
+    }
+)
 MEASURED = Measured(["en", "es", "th"], {"sft": "a", "M0": "b"}, {"win_rate": WIN_RATES, "novel": UNHEARD_OF})
 
 
@@ -69,7 +79,7 @@ def test_the_overview_has_each_models_win_rate_and_difference_and_what_is_beside
 def test_figures_that_nobody_has_named_are_shown_by_their_own_names():
     grid = grids.means(UNHEARD_OF, grids.figures_of(UNHEARD_OF), "novel", ["sft", "M0"])
     assert grid.columns == ["", "M0"]
-    assert grid.rows == [["sparkle", "–"], ["depth", "12.0"]]
+    assert grid.rows == [["sparkle", "–"], ["depth", "12"], ["grade", "6.12"]]
     by = grids.by_language(UNHEARD_OF, "sparkle", ["en", "th"], ["sft", "M0"])
     assert (by.columns, by.rows) == (["model", "mean", "th", "es"], [["M0", "–", "0.500", "0.250 ±0.125"]])
 
@@ -202,9 +212,9 @@ def test_without_answers_there_is_a_page_of_the_figures(tmp_path):
 def test_nothing_to_draw_is_an_empty_string():
     empty = Result({"sft": {"win_rate": {"mean": math.nan}}})
     assert plots.win_rates(empty, "win_rate", ["es"], ["sft"]) == ""
-    assert plots.differences(empty, "sft", ["win_rate"], ["es"], "0") == ""
+    assert plots.differences(empty, "win_rate", "sft", ["es"], "0") == ""
     lonely = Difference("win_rate", "M0", "sft", "es", 1.0, math.nan, math.nan, 1)
-    assert plots.differences(Result({}, [lonely]), "sft", ["win_rate"], ["es"], "0").startswith("<svg")
+    assert plots.differences(Result({}, [lonely]), "win_rate", "sft", ["es"], "0").startswith("<svg")
 
 
 def test_the_report_of_an_evaluation_is_its_leaderboard_in_the_same_bytes_each_time(full, page, capsys):
@@ -215,8 +225,15 @@ def test_the_report_of_an_evaluation_is_its_leaderboard_in_the_same_bytes_each_t
     assert (full / "leaderboard.html").read_text(encoding="utf-8") == page
 
 
+def empty_run(directory):
+    """A run that has just begun."""
+    directory.mkdir()
+    manifest.write(Layout(directory).manifest, manifest.read(Layout(directory).manifest))
+    return directory
+
+
 def test_the_page_of_a_run_leads_to_its_leaderboard(full, tmp_path):
-    directory = write_fake_run(tmp_path / "run", rounds=1, prompts=2, samples=2, judge=False)
+    directory = empty_run(tmp_path / "run")
     assert 'id="benchmarks"' not in write_report(directory).read_text(encoding="utf-8")
     shutil.copytree(full, directory / "benchmarks")
     page = write_report(directory).read_text(encoding="utf-8")
@@ -230,4 +247,4 @@ def test_what_is_damaged_or_was_not_measured_is_said(full, tmp_path):
     with pytest.raises(RunError, match=r"results\.json is damaged"):
         write_leaderboard(tmp_path / "copy")
     with pytest.raises(RunError, match="measured nothing there"):
-        write_leaderboard(write_fake_run(tmp_path / "run", rounds=1, prompts=2, samples=2, judge=False))
+        write_leaderboard(empty_run(tmp_path / "run"))

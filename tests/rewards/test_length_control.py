@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icr.rewards import (
+    Band,
     BestWorst,
     Candidates,
     DisjointPairs,
@@ -76,6 +77,9 @@ def test_alpha_is_the_least_that_minimises_the_bias(scored, language, upper_boun
 
 
 STRATEGIES = [
+    Band(),
+    Band(deviations=0.5),
+    Band(deviations=1.0, minimum_margin=0.501, drop_duplicates=True),
     DisjointPairs(),
     DisjointPairs(minimum_margin=1.001),
     DisjointPairs(drop_duplicates=True),
@@ -89,23 +93,37 @@ ALPHAS = [0.0, *((j + 0.3183098861837907) / 60 for j in range(60))]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(language=language, pairing=st.sampled_from(STRATEGIES), upper_bound=st.one_of(st.none(), st.just(1.01)))
-def test_alpha_and_bias_are_those_of_the_pairs_that_the_strategy_makes(scored, language, pairing, upper_bound):
+@given(
+    language=language,
+    pairing=st.sampled_from(STRATEGIES),
+    upper_bound=st.one_of(st.none(), st.just(1.01)),
+    seed=st.one_of(st.none(), st.integers(0, 50)),
+)
+def test_alpha_and_bias_are_those_of_the_pairs_that_the_strategy_makes(scored, language, pairing, upper_bound, seed):
+    """`seed`: of a second reward, by which the pairs that count are ordered the same way; None for none."""
     prompts = {str(n): scored(candidates, id=str(n)) for n, candidates in enumerate(language)}
     flat = [response for prompt in prompts.values() for response in prompt]
     texts = {(r.id, r.language, r.k): "even" if r.tokens % 2 == 0 else str(r.k) for r in flat}
+    noise = np.random.default_rng(seed or 0).normal(size=len(flat))
+    values = {(r.id, r.language, r.k): r.reward + x for r, x in zip(flat, noise, strict=True)}
+    second = None if seed is None else values
 
     def gaps_at(alpha: float) -> list[int]:
         made = []
         for id, responses in prompts.items():
             own = {r.k: texts[id, r.language, r.k] for r in responses}
-            for pair in pairing(Candidates(responses, alpha, "tokens", upper_bound, own)):
+            other = None if second is None else {r.k: second[id, r.language, r.k] for r in responses}
+            for pair in pairing(Candidates(responses, alpha, "tokens", upper_bound, own, 0, other)):
                 if not isinstance(pair, str):
                     made.append(responses[pair[0]].tokens - responses[pair[1]].tokens)
         return made
 
-    found = choose_pairs(flat, pairing, LengthControl(upper_bound=upper_bound), texts=texts).length_control["sw"]
-    off = choose_pairs(flat, pairing, NoLengthControl(upper_bound=upper_bound), texts=texts).length_control["sw"]
+    found = choose_pairs(
+        flat, pairing, LengthControl(upper_bound=upper_bound), texts=texts, second=second
+    ).length_control["sw"]
+    off = choose_pairs(
+        flat, pairing, NoLengthControl(upper_bound=upper_bound), texts=texts, second=second
+    ).length_control["sw"]
     for control in (found, off):
         for alpha, told in ((0.0, control.bias_before), (control.alpha, control.bias_after)):
             gaps = gaps_at(alpha)

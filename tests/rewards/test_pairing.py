@@ -4,11 +4,13 @@ import math
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icr.rewards import (
+    Band,
     BestWorst,
     Candidates,
     Choice,
@@ -222,3 +224,66 @@ def test_duplicates_cannot_be_dropped_without_texts(scored, strategy):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("rewards", "pair"),
+    [
+        # Mean 1, sd 3, so the band is at −5: beyond the worst, as for few samples it nearly always is.
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 10.0], (9, 0)),
+        # Mean −11.6, sd 33.5, band at −78.6.
+        ([4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0, -100.0], (0, 7)),
+        # Twenty at 0, one at 1, one at −3 and one at −1: mean −0.13, sd 0.68, band at −1.49: the one at −1, not at −3.
+        ([0.0] * 20 + [1.0, -3.0, -1.0], (20, 22)),
+    ],
+)
+def test_band_by_hand(scored, rewards, pair):
+    """CroCo's rule with numpy's mean and standard deviation, over all of a prompt's samples."""
+    target = np.mean(rewards) - 2 * np.std(rewards)
+    best = int(np.argmax(rewards))
+    below = [k for k, value in enumerate(rewards) if value < rewards[best]]
+    assert pair == (best, min(below, key=lambda k: (abs(rewards[k] - target), k)))
+    assert Band()(Candidates(scored([(value, 5) for value in rewards]))) == [pair]
+
+
+def test_band_is_of_penalised_scores_of_the_usable(scored):
+    """s = 4, 1, −2, −8 at α = 0.1; mean −1.25, sd 4.44: the band is at −10.1; d = 0.5 puts it at −3.5."""
+    candidates = Candidates(scored([(5.0, 10), (2.0, 10), (None, 1), (-1.0, 10), (-7.0, 10)]), alpha=0.1)
+    assert Band()(candidates) == [(0, 4)]
+    assert Band(deviations=0.5)(candidates) == [(0, 3)]
+
+
+def test_band_with_two_samples_is_best_and_worst(scored):
+    responses = scored([(1.0, 5), (3.0, 5)])
+    assert Band()(Candidates(responses)) == BestWorst()(Candidates(responses)) == [(1, 0)]
+    assert Band()(Candidates(scored([(1.0, 5), (1.0, 5)]))) == ["all rewards equal"]
+    with pytest.raises(ValueError, match=r"^deviations must be at least 0, got -1$"):
+        Band(deviations=-1)
+
+
+@pytest.mark.parametrize("strategy", [BestWorst(), Band(), DisjointPairs()])
+@pytest.mark.parametrize(
+    ("second", "alpha", "outcome"),
+    [
+        ({0: 5.0, 1: 4.0}, 0.0, (0, 1)),
+        ({0: 4.0, 1: 5.0}, 0.0, "rewards disagree"),
+        ({0: 4.0, 1: 4.0}, 0.0, "rewards disagree"),
+        ({0: math.nan, 1: 4.0}, 0.0, "rewards disagree"),
+        # One penalty for both: 5 − 0.1 · 10 = 4 against 4.5 − 0.1 · 2 = 4.3.
+        ({0: 5.0, 1: 4.5}, 0.1, "rewards disagree"),
+    ],
+)
+def test_a_second_reward_has_to_agree(scored, strategy, second, alpha, outcome):
+    responses = scored([(3.0, 10), (1.0, 2)])
+    assert strategy(Candidates(responses, alpha=alpha, second=second)) == [outcome]
+
+
+def test_pairs_on_which_rewards_disagree_are_counted(scored):
+    responses = [*scored([(3.0, 5), (1.0, 5)], "a"), *scored([(3.0, 5), (1.0, 5)], "b")]
+    second = {(r.id, r.language, r.k): float(r.k if r.id == "b" else -r.k) for r in responses}
+    choices = choose_pairs(responses, BestWorst(), NoLengthControl(), second=second)
+    assert choices.pairs == [Choice("a", "sw", 0, 1)]
+    assert choices.skipped == {"sw": {"rewards disagree": 1}}
+    assert choices.length_control["sw"].pairs.tolist() == [1]
+    at_random = choose_pairs(responses, RandomPair(0), NoLengthControl(), second=second)
+    assert len(at_random.pairs) == 2

@@ -16,8 +16,8 @@ from icr.evaluation.diagnosis.own import own_figures
 from icr.evaluation.diagnosis.samples import Samples, agreed, rank_correlation, tabulated
 from icr.evaluation.diagnosis.shares import Shares
 from icr.judges import Answer, is_pointwise
-from icr.rewards import Choices, apply_gate, choose_pairs
-from icr.rounds.pairs import without_identical
+from icr.rewards import Choices
+from icr.rounds.regenerate import chosen
 from icr.types import Prompt, Response, ScoredResponse
 
 POINTS = 300
@@ -51,13 +51,19 @@ class OwnSamples:
     def _choices(self) -> dict[str, Choices]:
         """The pairs that a round would make of them, under each reward prompt."""
         settings, gate = self.settings, self.settings.gate
-        texts = {(r.id, r.language, r.k): r.text for r in self.responses}
-        found = {}
-        for name, scored in self.rewards.items():
-            gated = apply_gate(scored, texts, gate, gate.reason) if gate else scored
-            made = choose_pairs(gated, settings.pairing, settings.length_control, texts=texts)
-            found[name] = without_identical(made, self.responses)
-        return found
+        second = self.rewards.get(gate.reward_prompt.name) if gate and gate.checks == "pairs" else None
+        made = {
+            name: chosen(
+                self.responses,
+                scored,
+                length_control=settings.length_control,
+                gate=gate,
+                pairing=settings.pairing,
+                second=second,
+            )
+            for name, scored in self.rewards.items()
+        }
+        return {name: choices for name, (_, choices) in made.items()}
 
     @cached_property
     def _tables(self) -> dict[str, dict[str, Samples]]:

@@ -96,11 +96,13 @@ def _reference_name(models: Sequence[str]) -> str:
 
 
 def _judge(settings: Mapping[str, object]) -> str:
-    """The judge's model, or else its class."""
+    """The model that the judge asks, or else its class."""
     judge = settings.get("judge")
     if not isinstance(judge, Mapping):
         return "judge"
-    return str(judge.get("model") or str(judge.get("_target_", "judge")).rpartition(".")[2])
+    endpoint = judge.get("endpoint")
+    model = endpoint.get("model") if isinstance(endpoint, Mapping) else None
+    return str(model or str(judge.get("_target_", "judge")).rpartition(".")[2])
 
 
 def _write(folder: Path, name: str, rows: Sequence[ModelOutput] | Sequence[Annotation]) -> None:

@@ -266,9 +266,10 @@ def _has_differences(measured: Measured) -> bool:
 
 def _mean_note(languages: Sequence[str]) -> str:
     targets = [language for language in languages if language != "en"]
-    if len(languages) < 2:
+    if len(targets) == len(languages) or not targets:
         return ""
-    return f"Means are over {len(targets)} target languages, English apart." if "en" in languages else ""
+    over = f"the {len(targets)} target languages" if len(targets) > 1 else targets[0]
+    return f"The mean is over {over}, English apart."
 
 
 def _over(languages: Sequence[str]) -> str:

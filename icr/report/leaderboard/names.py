@@ -28,10 +28,13 @@ class FigureName:
     counted: bool = False
 
     def decimals(self, values: Iterable[float]) -> int:
-        """For all of a table: one for numbers of two digits and more, three for others, unless they are given."""
+        """For all of a table, unless they are given: none for whole numbers, three for shares, else two or one."""
         if self.digits is not None:
             return self.digits
-        return 1 if max((abs(value) for value in values if math.isfinite(value)), default=0.0) >= 10 else 3
+        known = [abs(value) for value in values if math.isfinite(value)]
+        if all(value.is_integer() for value in known):
+            return 0
+        return 1 if max(known) >= 10 else 2 if max(known) > 1 else 3
 
 
 SHORT = {

@@ -81,14 +81,12 @@ def _main(result: Result, measured: Measured) -> list[tuple[str, Markup, Grid | 
     ]
 
 
-def _differences(benchmark: str, result: Result, languages: Sequence[str]) -> list[tuple[Markup, list[Grid]]]:
-    """By baseline: picture and tables."""
+def _differences(benchmark: str, result: Result, languages: Sequence[str]) -> list[tuple[Markup, Grid]]:
+    """Picture and table of each figure and baseline."""
     found = []
-    for number, baseline in enumerate(dict.fromkeys(d.baseline for d in result.differences)):
-        figures = [figure for figure, other in grids.compared(result) if other == baseline]
-        picture = plots.differences(result, baseline, figures, languages, f"{benchmark}-{number}")
-        tables = [grids.differences_grid(result, figure, baseline, languages) for figure in figures]
-        found.append((Markup(picture), tables))
+    for number, (figure, baseline) in enumerate(grids.compared(result)):
+        picture = plots.differences(result, figure, baseline, languages, f"difference-{benchmark}-{number}")
+        found.append((Markup(picture), grids.differences_grid(result, figure, baseline, languages)))
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from icr.report.leaderboard.grids import differences_of, value
 from icr.report.leaderboard.names import named
 from icr.report.svg import CHOSEN, ENGLISH, INK, MARKERS, MUTED, PALETTE, RULE, clean, inline, new_figure
@@ -41,7 +43,8 @@ def win_rates(result: Result, figure: str, languages: Sequence[str], models: Seq
             place = row * band + (index - (len(models) - 1) / 2) * step
             rate, error = value(own, figure, key), value(own, f"{figure}_se", key)
             if math.isfinite(rate):
-                _dot(axes, rate, (rate - Z * error, rate + Z * error), place, tint, MARKERS[index % len(MARKERS)])
+                low, high = np.clip([rate - Z * error, rate + Z * error], 0, 100)
+                _dot(axes, rate, (low, high), place, tint, MARKERS[index % len(MARKERS)])
         axes.plot([], [], color=tint, marker=MARKERS[index % len(MARKERS)], linestyle="", label=display_name(model))
     for row in range(1, len(keys)):
         axes.axhline((row - 0.5) * band, color=RULE, linewidth=0.7)
@@ -57,69 +60,46 @@ def win_rates(result: Result, figure: str, languages: Sequence[str], models: Seq
     )
 
 
-def differences(result: Result, baseline: str, figures: Sequence[str], languages: Sequence[str], name: str) -> str:
+def differences(result: Result, figure: str, baseline: str, languages: Sequence[str], name: str) -> str:
     """A panel per model: its difference to `baseline` in each language with the 95 % interval; `""` without any.
 
-    The second of two figures has hollow dots. `name` is what no other figure of the page is called.
+    `name` is what no other figure of the page is called.
     """
-    found = [(place, d) for place, kind in enumerate(figures[:2]) for d in differences_of(result, kind, baseline)]
-    found = [(place, d) for place, d in found if math.isfinite(d.value)]
-    models = list(dict.fromkeys(d.model for _, d in found))
-    keys = [key for key in ["mean", *languages] if any(d.language == key for _, d in found)]
-    if not models or not keys:
+    found = [d for d in differences_of(result, figure, baseline) if math.isfinite(d.value)]
+    models = list(dict.fromkeys(d.model for d in found))
+    keys = [key for key in ["mean", *languages] if any(d.language == key for d in found)]
+    if not keys:
         return ""
     columns = min(PANELS, len(models))
     rows = -(-len(models) // columns)
     plot = new_figure(max(4.6, min(10.2, 1.0 + 3.0 * columns)), rows * (0.95 + 0.34 * len(keys)))
-    panels = plot.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-    both = len({place for place, _ in found}) > 1
+    panels = list(plot.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, model in zip(panels, models, strict=False):
         _horizontal(axes, f"{display_name(model)} less {display_name(baseline)}").axvline(0, color=MUTED, linewidth=1)
-        for place, d in found:
+        for d in found:
             if d.model == model and d.language in keys:
-                _difference(axes, d, keys.index(d.language) + (0.24 * place - 0.12) * both, hollow=place > 0)
+                _difference(axes, d, keys.index(d.language))
         axes.set_yticks(range(len(keys)), keys, color=INK)
         axes.set_ylim(len(keys) - 0.5, -0.5)
-        axes.set_xlabel("points" if all("%" in named(kind).title for kind in figures) else "", color=MUTED)
-    for axes in list(panels)[len(models) :]:
+        axes.set_xlabel("points" if "%" in named(figure).title else "", color=MUTED)
+    for axes in panels[len(models) :]:
         axes.set_visible(False)
-    if both:
-        for place, kind in enumerate(figures[:2]):
-            face = "none" if place else CHOSEN
-            label = named(kind).title.removesuffix(", %").lower()
-            axes.plot([], [], color=CHOSEN, marker="o", markerfacecolor=face, linestyle="", label=label)
-        plot.legend(
-            *axes.get_legend_handles_labels(),
-            loc="outside upper left",
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-            labelcolor=INK,
-        )
-    return inline(plot, f"difference-{name}", f"Differences to {display_name(baseline)} with 95 % intervals")
+    label = f"{named(figure).title}: differences to {display_name(baseline)} with 95 % intervals"
+    return inline(plot, name, label)
 
 
-def _difference(axes: Axes, found: Difference, place: float, hollow: bool) -> None:
+def _difference(axes: Axes, found: Difference, place: float) -> None:
     """Coloured where the interval leaves out zero."""
     clear = found.low > 0 or found.high < 0
     tint = CHOSEN if clear and found.value > 0 else PALETTE[0] if clear else MUTED
-    _dot(axes, found.value, (found.low, found.high), place, tint, "o", hollow, found.language == "mean")
+    scale = 1.5 if found.language == "mean" else 1.0
+    _dot(axes, found.value, (found.low, found.high), place, tint, "o", scale)
 
 
-def _dot(
-    axes: Axes,
-    x: float,
-    ends: tuple[float, float],
-    y: float,
-    tint: str,
-    marker: str,
-    hollow: bool = False,
-    bold: bool = False,
-) -> None:
+def _dot(axes: Axes, x: float, ends: tuple[float, float], y: float, tint: str, marker: str, scale: float = 1.0) -> None:
     if all(map(math.isfinite, ends)):
-        axes.plot(ends, [y, y], color=tint, linewidth=2.6 if bold else 1.5, solid_capstyle="butt")
-    face = "white" if hollow else tint
-    axes.plot([x], [y], color=tint, marker=marker, markersize=7 if bold else 5, markerfacecolor=face, zorder=4)
+        axes.plot(ends, [y, y], color=tint, linewidth=1.6 * scale, solid_capstyle="butt")
+    axes.plot([x], [y], color=tint, marker=marker, markersize=5 * scale, zorder=4)
 
 
 def _horizontal(axes: Axes, title: str = "") -> Axes:

@@ -21,7 +21,7 @@ COLUMNS = {
     "τ after control": RoundMetric.LENGTH_AFTER,
     "τ policy": RoundMetric.WITH_POLICY,
     "τ reference": RoundMetric.WITH_REFERENCE,
-    "log π/π_ref": RoundMetric.LOG_RATIO,
+    "nats apart": RoundMetric.LOG_RATIO,
     "cut": RoundMetric.TRUNCATED,
     "duplicates": RoundMetric.DUPLICATES,
     "repeating": RoundMetric.REPEATING,
@@ -39,10 +39,14 @@ def diagnosis_grid(run: Run) -> Grid | None:
             values = (entry.diagnosis.get(metric, {}).get(code, math.nan) for metric in COLUMNS.values())
             level = str(found[code].level) if code in found else "–"
             grid.rows.append([f"round {entry.round} · {code}", level, *(number(value, 2) for value in values)])
+    for column in range(len(grid.columns) - 1, 1, -1):
+        if all(row[column] == "–" for row in grid.rows):
+            for row in (grid.columns, *grid.rows):
+                del row[column]
     grid.note = (
         "τ is Kendall's, of the reward with length and with the log-probs of the reward pair, over responses to one "
-        "prompt; margin in nats; log π/π_ref in nats per token; the rest are shares. Without labels, go means that "
-        "nothing is seen to be broken."
+        "prompt; margin in nats; policy and reference are so many nats per token apart; the rest are shares. Without "
+        "labels, go means that nothing is seen to be broken."
     )
     return grid if grid.rows else None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from icr.metrics import RoundMetric
 from icr.tracking import CsvTracking, joined_metrics, write_metrics
 
 
@@ -81,3 +82,16 @@ def test_a_line_that_a_kill_cut_before_its_step_does_not_count(tmp_path: Path):
     with (tmp_path / "round_0/metrics/version_0/metrics.csv").open("a") as file:
         file.write(",0.5")
     assert joined_metrics(tmp_path).global_step.tolist() == [0, 1]
+
+
+def test_what_is_logged_once_per_round_stands_at_its_first_step(tmp_path: Path):
+    logger = CsvTracking(tmp_path).loggers(0)[0]
+    logger.log_metrics({RoundMetric.LOG_RATIO.of("sw"): 0.125}, step=0)
+    for step in range(2):
+        logger.log_metrics({"loss": 1.0 - step}, step=step)
+    joined = joined_metrics(tmp_path)
+    assert joined.step.tolist() == [0, 1]
+    assert joined.loss.tolist() == [1.0, 0.0]
+    ratios = joined["sw/diagnosis/log_ratio"].tolist()
+    assert ratios[0] == 0.125
+    assert pd.isna(ratios[1])

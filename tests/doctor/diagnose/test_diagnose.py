@@ -189,11 +189,23 @@ def test_nothing_to_diagnose_is_a_mistake(diagnose):
 
 @pytest.mark.slow
 def test_every_language_of_the_world(examine, tmp_path):
-    """All eight languages with 480 rows each: go everywhere; and under all reward prompts."""
+    """All eight languages with 240 rows each: the reward orders answers in every one of them."""
     codes = ("en", "es", "ru", "de", "fr", "bn", "sw", "th")
-    data = write_labelled(tmp_path / "labelled", codes, 80, 6)
-    examined = examine("diagnose", data, "doctor.own_prompts=80", "diagnosis=every_prompt", "diagnosis.identify=false")
-    assert {code: found(examined, code)[0] for code in codes} == dict.fromkeys(codes, "go")
+    examined = examine("diagnose", write_labelled(tmp_path / "labelled", codes, 80, 3), "doctor.own_prompts=40")
+    assert examined.status == 0
+    for code in codes:
+        languages = examined.results["languages"][code]
+        assert languages["labelled"]["equal"]["by_prompt"]["crosslingual"]["reward"]["low"] > 0.6
+        assert languages["own"]["judged"]["by_prompt"]["crosslingual"]["reward"]["low"] > 0.7
+    assert sum(found(examined, code)[0] == "go" for code in codes) >= 6
+
+
+@pytest.mark.slow
+def test_all_reward_prompts_side_by_side(diagnose, labelled):
+    examined = diagnose(labelled, *FEW, "diagnosis=every_prompt")
+    assert examined.results["prompts"] == ["crosslingual", "multilingual", "english", "translate"]
+    accuracies = examined.results["languages"]["th"]["labelled"]["equal"]
+    assert set(accuracies["differences"]) == {"multilingual", "english", "translate"}
 
 
 def weak_labels(source: Path, target: Path, codes: Sequence[str], rows: int) -> None:

@@ -47,8 +47,8 @@ def check_classifier(
         )
     if config.num_labels != 1:
         raise ModelError(
-            f"reward.path: {path} has {config.num_labels} labels, and a reward model has one: give one whose config.json "
-            f"says num_labels 1."
+            f"reward.path: {path} has {config.num_labels} labels, and a reward model has one: give one whose "
+            f"config.json says so."
         )
     check_files(path)
     tokenizer = load_tokenizer(path, trust_remote_code)

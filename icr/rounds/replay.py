@@ -1,8 +1,8 @@
 """Replay: a share of a round's pairs comes from earlier rounds, or from English pairs. Config group `replay`.
 
 DICE (Chen et al. 2024, sail-sg/dice, `mix_gamma`) mixes a share γ of earlier pairs into those of a round against
-forgetting what it was aligned to, with γ = 0.5 in its runs. As there, the round is mixed, and its order shuffled: a batch
-holds γ of its pairs from earlier in expectation, and all of them together exactly.
+forgetting what it was aligned to, with γ = 0.5 in its runs. As there, the round is mixed, and its order shuffled: a
+batch holds γ of its pairs from earlier in expectation, and all of them together exactly.
 """
 
 from __future__ import annotations

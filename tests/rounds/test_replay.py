@@ -54,7 +54,7 @@ def test_the_first_round_has_nothing_to_replay():
 @pytest.mark.parametrize("share", [1.0, -0.1, 2])
 def test_a_share_is_below_one(share):
     for make in (ReplayRounds, lambda share: ReplayFile("a.jsonl", share)):
-        with pytest.raises(ValueError, match="^share must be at least 0 and below 1, got"):
+        with pytest.raises(ValueError, match=r"^share must be at least 0 and below 1, got"):
             make(share)
 
 

@@ -48,7 +48,7 @@ def check_classifier(
     if config.num_labels != 1:
         raise ModelError(
             f"reward.path: {path} has {config.num_labels} labels, and a reward model has one: give one whose "
-            f"config.json says num_labels 1."
+            f"config.json says so."
         )
     check_files(path)
     tokenizer = load_tokenizer(path, trust_remote_code)

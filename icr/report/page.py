@@ -11,6 +11,7 @@ from icr.report import curves, diagnosis, pages, plots, samples, tables
 from icr.report.leaderboard import grids
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
+from icr.rundir.summary import own_pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,8 @@ def figures(run: Run) -> dict[str, Any]:
     """Every figure that the run has data for, as inline SVG (`""` where it has none)."""
     summary, languages = run.summary, run.summary.languages
     columns = ["language", "chosen_reward", "rejected_reward"]
-    pairs = {t: f for t in run.rounds if (f := run.table(t, "pairs", columns)) is not None and set(columns) <= set(f)}
+    tables = {t: run.table(t, "pairs", [*columns, "source"]) for t in run.rounds}
+    pairs = {t: own_pairs(f) for t, f in tables.items() if f is not None and set(columns) <= set(f)}
     lengths = {t: svg for t, c in run.length_control.items() if (svg := curves.length_control(c, t))}
     return {
         "win_rate": Markup(plots.win_rate(summary)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from icr.report.tables import display_name
 from icr.rundir.files import without_nan
+from icr.rundir.summary import own_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +110,8 @@ def _shelves(run: Run, number: int) -> dict[str, _Shelf]:
         return {}
     rewards = run.table(number, "rewards", ["id", "language", "k", *SCORES])
     pairs = run.table(number, "pairs", ["id", "language", "chosen_k", "rejected_k", "source"])
-    if pairs is not None and "source" in pairs:
-        pairs = pairs[pairs["source"] == ""]  # Replayed ones are of other samples.
+    if pairs is not None:
+        pairs = own_pairs(pairs)  # Replayed ones are of other samples.
     shelves = {}
     for language, own in responses.groupby("language", sort=False):
         ids = list(dict.fromkeys(own["id"]))

@@ -18,6 +18,7 @@ from icr.data import PreferenceFile
 from icr.models import Renderer
 from icr.rounds import pairs
 from icr.rundir import fingerprint
+from icr.rundir.layout import round_folder
 from icr.types import Preference, PreferencePair
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class ReplayRounds:
         self, earlier: Sequence[Sequence[PreferencePair]], renderer: Renderer, context: int | None
     ) -> list[PreferencePair]:
         """The pairs of the rounds, as they were sampled."""
-        return [_again(pair, f"round_{number}") for number, made in enumerate(earlier) for pair in made]
+        return [_again(pair, round_folder(number)) for number, made in enumerate(earlier) for pair in made]
 
 
 @dataclass(frozen=True)

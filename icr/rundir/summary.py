@@ -72,7 +72,8 @@ def count_round(files: RoundLayout) -> RoundCounts:
     responses = read_frame(files.responses, ["id", "language"])
     means = ["chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"]
     everything = read_frame(files.pairs, ["language", "source", *means])
-    pairs, replayed = _own_and_replayed(everything)
+    pairs = None if everything is None else own_pairs(everything)
+    replayed = None if everything is None or pairs is None else everything.drop(index=pairs.index)
     control = read_json(files.length_control)
     return RoundCounts(
         round=files.number,
@@ -87,11 +88,9 @@ def count_round(files: RoundLayout) -> RoundCounts:
     )
 
 
-def _own_and_replayed(pairs: pd.DataFrame | None) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    if pairs is None or "source" not in pairs:
-        return pairs, None
-    own = pairs["source"] == ""
-    return pairs[own], pairs[~own]
+def own_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs that a round has made, without those that were replayed."""
+    return pairs[pairs["source"] == ""] if "source" in pairs else pairs
 
 
 def _sizes(frame: pd.DataFrame | None) -> Counts:

@@ -31,6 +31,8 @@ NEEDED = {
     "model=hf": ["model.path=policy", "model.reference=sft", "data=parallel", "data.dir=prompts"],
     **{f"model={name}": ["data=parallel", "data.dir=prompts"] for name in PRESETS},
     "sampling=vllm_server": ["sampling.urls=[http://localhost:8000]"],
+    "replay=file": ["replay.file=preferences.jsonl"],
+    "reward=model": ["reward.path=reward"],
     "stage=sft": ["data=pocket_demonstrations"],
     **{f"experiment={name}": ["data.dir=prompts"] for name in PAPER},
 }

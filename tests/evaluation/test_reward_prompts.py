@@ -58,6 +58,8 @@ class Annotator:
 
     log: list[str] = field(default_factory=list)
 
+    passes = 1
+
     def annotate(self, responses, prompts, policy, on_batch) -> list[ScoredResponse]:
         """Every response of the first sample is worth 1."""
         self.log.append(f"{policy} {len(responses)}")

@@ -27,15 +27,8 @@ intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
 diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
-lm_eval.py             the benchmark of lm-evaluation-harness's tasks
-harness_tasks.py       which of its tasks stand for a benchmark in each language
-harness.py             what it is asked for, and what it answers
-harness_differences.py differences between models on its documents
-mt_bench.py            the benchmark of MT-Bench, in many languages
-mt_bench_files.py      its questions and reference answers
-mt_bench_answers.py    models answer its turns
-mt_bench_grading.py    what a grader reads, and how its number is understood
-mt_bench_grades.py     grades, and figures of them
+mt_bench/              the benchmark of MT-Bench, in many languages
+harness/               the benchmark of lm-evaluation-harness's tasks
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
@@ -47,6 +40,7 @@ from icr.evaluation.diagnosis.settings import Diagnosis
 from icr.evaluation.diagnosis.verdict import Limits
 from icr.evaluation.difficulty import alpaca_eval_difficulty
 from icr.evaluation.figures import figures, reasons
+from icr.evaluation.harness.benchmark import LMEval
 from icr.evaluation.intervals import Interval, mean_interval, paired_difference, share_interval
 from icr.evaluation.length_controlled import (
     LengthControlled,
@@ -54,10 +48,9 @@ from icr.evaluation.length_controlled import (
     length_controlled,
     length_controlled_win_rate,
 )
-from icr.evaluation.lm_eval import LMEval
-from icr.evaluation.mt_bench import MTBench
-from icr.evaluation.mt_bench_files import MTFiles
-from icr.evaluation.mt_bench_grading import GradingPrompt
+from icr.evaluation.mt_bench.benchmark import MTBench
+from icr.evaluation.mt_bench.files import MTFiles
+from icr.evaluation.mt_bench.grading import GradingPrompt
 from icr.evaluation.repetition import repeats
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation

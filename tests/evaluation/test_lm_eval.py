@@ -13,8 +13,8 @@ import yaml
 from icr.config import conf_dir
 from icr.errors import ConfigError, DataError
 from icr.evaluation import Bench, LMEval, Setting, Subject
-from icr.evaluation.harness import Asked, Harness
-from icr.evaluation.harness_tasks import HarnessTask, tasks_of
+from icr.evaluation.harness.harness import Asked, Harness
+from icr.evaluation.harness.tasks import HarnessTask, tasks_of
 from icr.evaluation.intervals import paired_difference
 from icr.keys import of_stages
 from icr.models import Loader, Lora

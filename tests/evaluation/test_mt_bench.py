@@ -16,8 +16,8 @@ from icr.config import conf_dir
 from icr.data.context import usable_prompts
 from icr.errors import BudgetError, ConfigError, DataError
 from icr.evaluation import Bench, GradingPrompt, MTBench, MTFiles, Setting, Subject
-from icr.evaluation.mt_bench_grades import GradedTurn, differences, figures
-from icr.evaluation.mt_bench_grading import score
+from icr.evaluation.mt_bench.grades import GradedTurn, differences, figures
+from icr.evaluation.mt_bench.grading import score
 from icr.judges import Endpoint
 from icr.keys import of_stages
 from icr.models import Loader

@@ -12,7 +12,7 @@ from icr import distributed
 from icr.data.context import within_context, without_turn_tokens
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Subject
-from icr.evaluation.mt_bench_files import MTQuestion
+from icr.evaluation.mt_bench.files import MTQuestion
 from icr.models import LoadedModel
 from icr.models.configuration import context_length
 from icr.progress import progress

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any, TypedDict
 
 from icr.errors import ConfigError, DataError, one_line
-from icr.evaluation.harness_tasks import is_file
+from icr.evaluation.harness.tasks import is_file
 from icr.models import LoadedModel
 from icr.rundir import fingerprint
 

@@ -11,10 +11,10 @@ from typing import ClassVar
 from icr.checks import require_counts, require_number
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
-from icr.evaluation.mt_bench_answers import ByTemperature, answer_turn, with_settings
-from icr.evaluation.mt_bench_files import TURNS, MTFiles, MTQuestion
-from icr.evaluation.mt_bench_grades import GradedTurn, differences, figures, graded
-from icr.evaluation.mt_bench_grading import GradingPrompt
+from icr.evaluation.mt_bench.answers import ByTemperature, answer_turn, with_settings
+from icr.evaluation.mt_bench.files import TURNS, MTFiles, MTQuestion
+from icr.evaluation.mt_bench.grades import GradedTurn, differences, figures, graded
+from icr.evaluation.mt_bench.grading import GradingPrompt
 from icr.judges import Endpoint
 from icr.rundir import fingerprint
 from icr.rundir.layout import grades_stage, turn_stage

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icr.evaluation.harness import TaskResult
-from icr.evaluation.harness_tasks import HarnessTask
+from icr.evaluation.harness.harness import TaskResult
+from icr.evaluation.harness.tasks import HarnessTask
 from icr.evaluation.intervals import draws, percentiles, resampled_means
 from icr.evaluation.win_rate import target_languages
 from icr.rundir.measured import Difference

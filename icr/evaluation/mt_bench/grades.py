@@ -14,8 +14,8 @@ import numpy as np
 
 from icr import distributed
 from icr.evaluation.intervals import paired_difference
-from icr.evaluation.mt_bench_files import MTQuestion
-from icr.evaluation.mt_bench_grading import LEAST, MOST, NO_SCORE, GradingPrompt, score
+from icr.evaluation.mt_bench.files import MTQuestion
+from icr.evaluation.mt_bench.grading import LEAST, MOST, NO_SCORE, GradingPrompt, score
 from icr.evaluation.win_rate import by_language, standard_errors, target_languages, win_rate, with_mean
 from icr.judges import Endpoint, Question, Reply
 from icr.rundir import RunDirectory, Table

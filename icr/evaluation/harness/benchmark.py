@@ -9,11 +9,11 @@ from functools import cache, partial
 from typing import ClassVar
 
 from icr.checks import require_counts
-from icr.evaluation import harness
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
-from icr.evaluation.harness import Asked, Harness, Loaded, TaskResult
-from icr.evaluation.harness_differences import differences
-from icr.evaluation.harness_tasks import HarnessTask, Suites, tasks_of
+from icr.evaluation.harness import harness
+from icr.evaluation.harness.differences import differences
+from icr.evaluation.harness.harness import Asked, Harness, Loaded, TaskResult
+from icr.evaluation.harness.tasks import HarnessTask, Suites, tasks_of
 from icr.evaluation.win_rate import with_mean, with_mean_error
 from icr.models import LoadedModel
 from icr.rundir.layout import harness_stage

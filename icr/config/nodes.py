@@ -138,7 +138,7 @@ def keyed(key: str, cause: Exception) -> str:
     """`beta must be above 0` of `loss` → `loss.beta must be above 0.`"""
     text = str(cause).rstrip(".")
     words = text.split(" ", 2)
-    separator = "." if words[0].isidentifier() and words[1:2] in (["must"], ["is"]) else ": "
+    separator = "." if words[0].replace(".", "_").isidentifier() and words[1:2] in (["must"], ["is"]) else ": "
     return f"{key}{separator}{text}."
 
 

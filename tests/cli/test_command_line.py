@@ -27,7 +27,7 @@ COMPOSITION = {
     "trainer.precison=32-true": "trainer.precison is not a setting. Did you mean trainer.precision?",
     "optim.weight_decay=1": "Did you mean optim.optimizer.weight_decay?",
     "loss=nll loss.alpha=1": "loss.alpha is not a setting with loss=nll.",
-    "loss=kot": "loss=kot: there is no such option. Did you mean kto? Options: dpo, ipo, kto, nll.",
+    "loss=kot": "loss=kot: there is no such option. Did you mean kto? Options: dpo, dpo_norm, ipo, kto, ld_dpo, nll.",
     "langs=low_resouce": "Did you mean low_resource? Languages by their codes are a list: langs=[en,es]. Options: all",
     "langs=en,es": "langs=en,es: several values are a sweep, with -m, or a list, as in langs=[en,es].",
     "langs=en": "Languages by their codes are a list: langs=[en,es]. Options: all, english,",

@@ -61,8 +61,11 @@ def test_an_ablation_changes_what_it_is_about_and_nothing_else(name, compose):
         OmegaConf.to_container(compose(f"experiment={choice}", "data.dir=prompts", "run.dir=x"), resolve=True)
         for choice in ("paper_dpo", name)
     )
-    lines = difference(before, after)
-    assert {line.partition(": ")[0] for line in lines} == CHANGES[name]
+    keys = {line.partition(": ")[0] for line in difference(before, after)}
+    # The names of languages stand once more with the reward prompts that a diagnosis compares.
+    assert {key for key in keys if not key.startswith("diagnosis.reward_prompts.crosslingual.language_names.")} == (
+        CHANGES[name]
+    )
 
 
 def test_the_ablations_take_their_values(paper):

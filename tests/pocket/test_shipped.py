@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from icr.config import build, conf_dir
-from icr.evaluation import evaluate, figures
+from icr.evaluation import Bench, Setting, Subject
 from icr.pocket.assets import folder
 from icr.rundir import Key, RunDirectory, open_run
 
@@ -29,18 +29,11 @@ def settings():
 def test_shipped_models_have_the_figures_that_they_were_built_to(name, tmp_path):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
-    key = Key({}, {"model": name})
-    rows = evaluate(
-        RunDirectory(tmp_path, {f"evaluation/{name}": key}),
-        name,
-        lambda: run.model.loader.load(str(folder(name))),
-        run.evaluation.prompts.prompts(["en"], run.evaluation.split).prompts,
-        sampler=run.evaluation.decoding(run.sampling),
-        judge=run.evaluation.pairwise,
-        references=run.evaluation.references,
-        seed=(run.seed, "evaluation"),
-    )
-    found = figures(rows)
+    evaluation = run.evaluation.open(Setting(["en"], run.sampling, lambda given, max_new_tokens: given))
+    keys = {f"answers/{name}": Key({}, {"model": name}), f"evaluation/{name}": Key({}, {"answers": name})}
+    bench = Bench(RunDirectory(tmp_path, keys), run.model.loader, "cpu", run.seed)
+    evaluation.measure(Subject(name, str(folder(name))), bench)
+    found = evaluation.figures(name)
     assert found["win_rate"]["en"] == pytest.approx(BUILT["english"][name]["win_rate"], abs=2)
     assert found["judge_score"]["en"] == pytest.approx(BUILT["english"][name]["judge_score"], abs=0.02)
 

@@ -11,7 +11,7 @@ import pytest
 
 from icr import cli
 
-BEGUN = {".lock", "config.yaml", "manifest.json"}
+BEGUN = {".lock", "config.yaml", "manifest.json", "overrides.yaml"}
 """What a run directory holds when all but the weights of models has been seen to be right."""
 
 

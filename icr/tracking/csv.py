@@ -60,13 +60,14 @@ def joined_metrics(directory: Path) -> pd.DataFrame:
     for round in layout.rounds():
         for file in layout.round(round).metrics_files():
             table = _logged(file)
-            table.insert(0, ROUND, round)
-            tables.append(table)
+            tables.append(pd.concat([pd.Series(round, table.index, name=ROUND), table], axis=1))
     # Of each figure of a step the last that was logged: what is logged once per round has a line of its own.
     joined = pd.concat(tables).groupby([ROUND, STEP], as_index=False).last()
     steps = joined.groupby(ROUND)[STEP].max() + 1
-    joined.insert(2, GLOBAL_STEP, joined[STEP] + joined[ROUND].map(steps.cumsum() - steps))
-    return joined.reset_index(drop=True)
+    over_rounds = joined[STEP] + joined[ROUND].map(steps.cumsum() - steps)
+    return pd.concat(
+        [joined[[ROUND, STEP]], over_rounds.rename(GLOBAL_STEP), joined.drop(columns=[ROUND, STEP])], axis=1
+    )
 
 
 def _logged(file: Path) -> pd.DataFrame:

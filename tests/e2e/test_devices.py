@@ -138,7 +138,7 @@ def test_killed_in_the_middle_of_training(program: Program, pocket_pair, one_pro
     assert [path.name for path in (tmp_path / "run/round_1/checkpoints").glob("*.ckpt")] == ["step=2.ckpt"]
     resumed = program.ok(tmp_path / "run", arguments, ranks=2)
     attempts = pd.concat(map(pd.read_csv, (tmp_path / "run/round_1/metrics").glob("version_*/metrics.csv")))
-    assert sorted(attempts.step) == [0, 1, 2, 3]
+    assert sorted(attempts.dropna(subset="loss").step) == [0, 1, 2, 3]  # What a round shows has rows of its own.
     assert_same(resumed, one_process(*choices))
 
 

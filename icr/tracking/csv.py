@@ -62,12 +62,11 @@ def joined_metrics(directory: Path) -> pd.DataFrame:
             table = _logged(file)
             tables.append(pd.concat([pd.Series(round, table.index, name=ROUND), table], axis=1))
     # Of each figure of a step the last that was logged: what is logged once per round has a line of its own.
-    joined = pd.concat(tables).groupby([ROUND, STEP], as_index=False).last()
-    steps = joined.groupby(ROUND)[STEP].max() + 1
-    over_rounds = joined[STEP] + joined[ROUND].map(steps.cumsum() - steps)
-    return pd.concat(
-        [joined[[ROUND, STEP]], over_rounds.rename(GLOBAL_STEP), joined.drop(columns=[ROUND, STEP])], axis=1
-    )
+    joined = pd.concat(tables).groupby([ROUND, STEP]).last()
+    places = joined.index.to_frame(index=False)
+    steps = places.groupby(ROUND)[STEP].max() + 1
+    places[GLOBAL_STEP] = places[STEP] + places[ROUND].map(steps.cumsum() - steps)
+    return pd.concat([places, joined.reset_index(drop=True)], axis=1)
 
 
 def _logged(file: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Self
 
 ROUND, STEP, GLOBAL_STEP = "round", "step", "global_step"
 """What a row of metrics belongs to: its round, and its optimiser step within the round and over all rounds, from 0."""
@@ -54,7 +55,21 @@ class Metric(StrEnum):
         return f"{language}/{self}"
 
 
-class RoundMetric(StrEnum):
+class _Described(StrEnum):
+    """Names with the unit of what they name, and a line about it."""
+
+    unit: str
+    about: str
+
+    def __new__(cls, name: str, unit: str, about: str) -> Self:
+        """A member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.unit, member.about = unit, about
+        return member
+
+
+class RoundMetric(_Described):
     """What is logged once per round before its training, of the responses that were sampled and rewarded.
 
     Each is a figure of one language, and is logged as `<lang>/<name>` at the round's first step. Correlations are
@@ -64,16 +79,6 @@ class RoundMetric(StrEnum):
         unit: of the values; `""` where they have none.
         about: one line on what is measured.
     """
-
-    unit: str
-    about: str
-
-    def __new__(cls, name: str, unit: str, about: str) -> RoundMetric:
-        """A member that is the string `name`."""
-        member = str.__new__(cls, name)
-        member._value_ = name
-        member.unit, member.about = unit, about
-        return member
 
     PAIRS = "diagnosis/pairs_per_prompt", "pairs", "pairs made, of all prompts"
     EQUAL_REWARDS = "diagnosis/equal_rewards", "share of comparisons", "two different usable responses with one reward"
@@ -105,23 +110,13 @@ def round_names(languages: Iterable[str]) -> list[str]:
     return [metric.of(language) for language in languages for metric in RoundMetric]
 
 
-class Figure(StrEnum):
+class Figure(_Described):
     """What is measured about a model's answers, by language and as the mean over the target languages.
 
     Attributes:
         unit: of the values.
         about: one line on what is measured.
     """
-
-    unit: str
-    about: str
-
-    def __new__(cls, name: str, unit: str, about: str) -> Figure:
-        """A member that is the string `name`."""
-        member = str.__new__(cls, name)
-        member._value_ = name
-        member.unit, member.about = unit, about
-        return member
 
     WIN_RATE = "win_rate", "%", "comparisons won against the reference answers, a tie counting a half"
     WIN_RATE_SE = "win_rate_se", "points", "standard error of the win rate over prompts"

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal
 
 from icr.checks import require_counts
-from icr.data.jsonl import text_field
+from icr.data.jsonl import id_field, text_field
 from icr.errors import ConfigError, DataError, near_folder
 from icr.types import Prompt, PromptSet
 
 FULL_SET = 805
 """Prompts of AlpacaEval, and of X-AlpacaEval in each language."""
-
-
-class ModelOutput(TypedDict):
-    """A row of `model_outputs.json`, as alpaca_eval reads it."""
-
-    instruction: str
-    output: str
-    generator: str
-    dataset: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ class AlpacaPrompts:
     def _read(self, path: Path) -> dict[str, str]:
         texts: dict[str, str] = {}
         for where, row in read_rows(path):
-            id = _id(where, row)
+            id = id_field(where, row, "id")
             if id in texts:
                 raise DataError(f"{where}: the id {id!r} comes a second time in this file.")
             texts[id] = text_field(where, row, "instruction")
@@ -151,7 +142,7 @@ def _joined(path: Path, prompts: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
     found: list[tuple[Prompt, str]] = []
     for where, row in rows:
         instruction = text_field(where, row, "instruction")
-        prompt = wanted.pop(_id(where, row) if by_id else instruction, None)
+        prompt = wanted.pop(id_field(where, row, "id") if by_id else instruction, None)
         if prompt is None:
             continue
         if prompt.text != instruction:
@@ -160,10 +151,3 @@ def _joined(path: Path, prompts: Sequence[Prompt]) -> list[tuple[Prompt, str]]:
             raise DataError(f"{where}: the field 'output' must be a string, found {type(output).__name__}.")
         found.append((prompt, output))
     return found
-
-
-def _id(where: str, row: Mapping[str, object]) -> str:
-    id = row.get("id")
-    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
-        raise DataError(f"{where}: the field 'id' must be a number or a string, found {id!r}.")
-    return str(id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,8 @@ class Evaluation:
         self.measured = [subject for subject in self.subjects if stages[subject.name]]
         if not self.measured:
             raise ConfigError(f"benchmark={settings.benchmark.name} wants models, and only answers are given.")
+        if settings.evaluate.baseline is not None:
+            _check_name("baseline", settings.evaluate.baseline, [subject.name for subject in self.measured])
         self.keys: dict[str, Key] = {}
         for subject in self.measured:
             version = fingerprint.of_model(subject.path) if subject.path else ""
@@ -123,9 +125,8 @@ class Evaluation:
         names = [subject.name for subject in found]
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise ConfigError(f"evaluate.answers.{doubled}: a model has this name already; give another.")
-        for name in [*(chosen.only or []), *([chosen.baseline] if chosen.baseline else [])]:
-            if name not in names:
-                raise ConfigError(f"evaluate: there is no {name!r}.{near(name, names)} Names: {', '.join(names)}.")
+        for name in chosen.only or []:
+            _check_name("only", name, names)
         return [subject for subject in found if chosen.only is None or subject.name in chosen.only]
 
     @cached_property
@@ -163,3 +164,8 @@ class Evaluation:
         models = {subject.name: subject.path or "" for subject in self.subjects}
         versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
         return Measured(self.settings.langs.codes, models, results, versions)
+
+
+def _check_name(key: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise ConfigError(f"evaluate.{key}: there is no {name!r}.{near(name, names)} Names: {', '.join(names)}.")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 from icr.checks import require_counts
 from icr.data.jsonl import id_field, text_field
@@ -15,6 +15,15 @@ from icr.types import Prompt, PromptSet
 
 FULL_SET = 805
 """Prompts of AlpacaEval, and of X-AlpacaEval in each language."""
+
+
+class ModelOutput(TypedDict):
+    """A row of `model_outputs.json`, as alpaca_eval reads it."""
+
+    instruction: str
+    output: str
+    generator: str
+    dataset: str
 
 
 @dataclass(frozen=True)

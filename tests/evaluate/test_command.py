@@ -120,7 +120,8 @@ def test_they_are_known_by_content(tmp_path, capsys):
     [
         ([], "Nothing is given to measure: icr evaluate <directory of a run>"),
         (["nowhere/at/all", "data=pocket"], "The model folder nowhere/at/all does not exist"),
-        (["data=pocket", "evaluate.only=[nope]"], "there is no 'nope'. Names: dpo_en"),
+        (["data=pocket", "evaluate.only=[nope]"], "evaluate.only: there is no 'nope'. Names: dpo_en"),
+        (["data=pocket", "evaluate.baseline=dpo_n"], "evaluate.baseline: there is no 'dpo_n'. Did you mean dpo_en?"),
         ([f"model.path={folder('sft')}"], "choose one with evaluation=<option>, such as x_alpacaeval"),
         (
             ["data=pocket", "evaluation=x_alpacaeval"],

@@ -1,8 +1,13 @@
 """For every test: no network, one torch thread (tests run side by side on few cores), the same seeds; tiny models."""
 
 import gc
+import importlib
+import importlib.metadata
+import logging
 import os
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -40,3 +45,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared data: set ICR_SHARED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def alpaca_eval() -> ModuleType:
+    """The package, which wants a module that setuptools no longer has, and sets the level of everybody's log."""
+    level, stand_in = logging.getLogger().level, ModuleType("pkg_resources")
+    vars(stand_in)["get_distribution"] = lambda name: SimpleNamespace(version=importlib.metadata.version(name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pkg_resources", stand_in)
+        package = importlib.import_module("alpaca_eval")
+        importlib.import_module("alpaca_eval.metrics.glm_winrate")
+    logging.getLogger().setLevel(level)
+    return package

@@ -145,7 +145,17 @@ def test_a_shape_that_is_none(shape):
         described(shape)
 
 
-@pytest.mark.parametrize("name", options(config.conf_dir(), "experiment"))
+ALIKE = ("paper_1000_prompts", "paper_5000_prompts", "paper_low_resource", "paper_multilingual", "paper_without_nll")
+"""Experiments that are planned as `paper_dpo` is, but for numbers of prompts and languages."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ALIKE else [])
+        for name in options(config.conf_dir(), "experiment")
+    ],
+)
 def test_every_experiment_prints_a_plan(name, examine):
     seen = examine("plan", f"experiment={name}", "doctor.devices=[H100]")
     assert seen.status == 0, seen.errors

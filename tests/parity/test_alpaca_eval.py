@@ -10,10 +10,8 @@ from __future__ import annotations
 import csv
 import gzip
 import os
-import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -46,11 +44,9 @@ def annotations() -> dict[str, list[dict]]:
 
 
 @pytest.fixture
-def theirs(tmp_path, monkeypatch):
+def theirs(tmp_path, monkeypatch, alpaca_eval):
     """alpaca_eval's function, without the hub, from which its minimal variant reads nothing that matters."""
-    # setuptools 82 has dropped this module; alpaca_eval imports it to compare versions, which it does not do here
-    monkeypatch.setitem(sys.modules, "pkg_resources", ModuleType("pkg_resources"))
-    glm_winrate = pytest.importorskip("alpaca_eval.metrics.glm_winrate")
+    glm_winrate = alpaca_eval.metrics.glm_winrate
     file = tmp_path / "df_gamed.csv"
     file.write_text("model,index,instruction_difficulty\n" + "".join(f"x,{n},0\n" for n in range(805)))
     monkeypatch.setattr(glm_winrate, "hf_hub_download", lambda **_: str(file))

@@ -1,10 +1,7 @@
 """alpaca_eval itself reads what the leaderboard leaves for it, and counts what we count."""
 
 import json
-import logging
 import shutil
-import sys
-import types
 
 import pytest
 
@@ -19,22 +16,6 @@ ANNOTATOR = """tester:
   completion_parser_kwargs: {outputs_to_match: {1: never, 2: ever}}
 """
 """A judge of alpaca_eval that gives no verdict: those that count are ours."""
-
-
-@pytest.fixture(scope="module")
-def alpaca_eval():
-    """The package, which wants a module that setuptools no longer has, and sets the level of everybody's log."""
-    level, before = logging.getLogger().level, sys.modules.get("pkg_resources")
-    stand_in = types.ModuleType("pkg_resources")
-    stand_in.get_distribution = lambda name: types.SimpleNamespace(version="0.6.6")
-    sys.modules["pkg_resources"] = stand_in
-    try:
-        yield pytest.importorskip("alpaca_eval")
-    finally:
-        logging.getLogger().setLevel(level)
-        del sys.modules["pkg_resources"]
-        if before:
-            sys.modules["pkg_resources"] = before
 
 
 @pytest.fixture(scope="module")

@@ -155,15 +155,17 @@ class Evaluation:
         return given
 
     def _beside(self, result: Result) -> Measured:
-        found = read_json(self.layout.measured)
+        document = read_json(self.layout.measured)
         try:
-            results = dict(Measured.from_json(found).results) if found else {}
+            before = Measured.from_json(document) if document else Measured([], {}, {})
         except (KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{self.layout.measured} is not as this version of icr writes it: delete it.") from error
-        results[self.settings.benchmark.name] = result
-        models = {subject.name: subject.path or "" for subject in self.subjects}
-        versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-        return Measured(self.settings.langs.codes, models, results, versions)
+        return Measured(
+            languages=list(dict.fromkeys([*before.languages, *self.settings.langs.codes])),
+            models={**before.models, **{subject.name: subject.path or "" for subject in self.measured}},
+            results={**before.results, self.settings.benchmark.name: result},
+            versions={name: importlib.metadata.version(name) for name in LIBRARIES},
+        )
 
 
 def _check_name(key: str, name: str, names: Sequence[str]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from icr.evaluate import __main__ as evaluate
 from icr.pocket.assets import folder
 from icr.run import __main__ as run
+
+ROOT = Path(__file__).parents[2]
 
 SMALL = [
     "langs=[en,sw]",
@@ -64,6 +67,18 @@ def test_another_setting_is_refused_in_the_same_directory(finished, capsys):
     evaluate.main([str(finished)])
     assert status(str(finished), "judge.malformed=0.2") == 2
     assert "judge.malformed: 0.1 → 0.2   (evaluation/sft)" in capsys.readouterr().err
+
+
+def test_what_was_measured_before_stays(finished):
+    evaluate.main([str(finished)])
+    before = json.loads((finished / "benchmarks/results.json").read_text())
+    tasks = f"tasks=[{ROOT}/examples/lm_eval/topics_{{language}}.yaml]"
+    assert evaluate.main([str(finished), "benchmark=lm_eval", tasks, "langs=[sw]", "evaluate.only=[M0]"]) == 0
+    after = json.loads((finished / "benchmarks/results.json").read_text())
+    assert list(after["results"]) == ["win_rate", "lm_eval"]
+    assert list(after["results"]["lm_eval"]["figures"]) == ["M0"]
+    assert after["results"].pop("lm_eval")["notes"]
+    assert after == before
 
 
 def test_some_models_of_a_run_in_a_directory_of_their_own(finished, tmp_path):

@@ -71,7 +71,7 @@ def data(page):
 
 def test_the_overview_has_each_models_win_rate_and_difference_and_what_is_beside_them():
     grid = grids.overview(MEASURED)
-    assert grid.columns == ["model", "Win rate, %", "less SFT", "novel · sparkle"]
+    assert grid.columns == ["model", "Win rate, %", "over SFT", "novel · sparkle"]
     assert grid.rows == [["SFT", "30.0 ±1.5", "–", "–"], ["M0", "50.0 ±1.5", "+20.0 [+15.5, +24.6]", "–"]]
     assert grid.best == {(1, 1)}
 

@@ -67,7 +67,7 @@ def overview(measured: Measured) -> Grid | None:
             known = title if benchmark == WIN_RATE or title == benchmark else f"{benchmark} · {title}"
             _add_column(grid, known, figure, result, models, "mean")
             for baseline in _baselines(result, figure)[:1]:
-                grid.columns.append(f"less {display_name(baseline)}")
+                grid.columns.append(f"over {display_name(baseline)}")
                 by_model = {d.model: d for d in differences_of(result, figure, baseline) if d.language == "mean"}
                 for row, model in zip(grid.rows, models, strict=True):
                     row.append(interval(by_model.get(model), _decimals(result, figure)))

@@ -75,7 +75,7 @@ def differences(result: Result, figure: str, baseline: str, languages: Sequence[
     plot = new_figure(max(4.6, min(10.2, 1.0 + 3.0 * columns)), rows * (0.95 + 0.34 * len(keys)))
     panels = list(plot.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for axes, model in zip(panels, models, strict=False):
-        _horizontal(axes, f"{display_name(model)} less {display_name(baseline)}").axvline(0, color=MUTED, linewidth=1)
+        _horizontal(axes, f"{display_name(model)} over {display_name(baseline)}").axvline(0, color=MUTED, linewidth=1)
         for d in found:
             if d.model == model and d.language in keys:
                 _difference(axes, d, keys.index(d.language))

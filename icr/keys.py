@@ -98,7 +98,7 @@ class Keys:
             rewards["second_rewards"] = self._version(stages.second_rewards)
         for stage in (stages.skipped, stages.length_control):
             self._add(stage, choosing, rewards)
-        self._add(stages.diagnosis, {}, {"choices": self._version(stages.skipped)})
+        self._add(stages.diagnosis, {"diagnosis": settings.diagnosis}, {"choices": self._version(stages.skipped)})
         return {"choices": self._version(stages.skipped)}
 
     def _replayed(self, round: int) -> dict[str, str]:

@@ -137,7 +137,7 @@ class Settings:
     strategy: Strategy = field(compare=False)
     judge: Judge | None
     evaluation: JudgedEvaluation | None
-    diagnosis: Diagnosis = field(compare=False)
+    diagnosis: Diagnosis
     data: DataSource
     training_reference: str
     seed: int

@@ -14,6 +14,7 @@ settings.py            the config group
 benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
 stage.py               answers, and verdicts on them: stages of the run directory
+prompt_files.py        what the two following have in common
 alpaca_files.py        AlpacaEval's files in many languages
 arena_files.py         m-ArenaHard's
 figures.py             rows → figures of one model, by language

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, TypedDict
 
 from icr.checks import require_counts
 from icr.data.jsonl import id_field, text_field
-from icr.errors import ConfigError, DataError, near_folder
+from icr.errors import DataError, near_folder
+from icr.evaluation.prompt_files import joined, require_language, require_test, require_whole
 from icr.types import Prompt, PromptSet
 
 FULL_SET = 805
@@ -57,25 +58,12 @@ class AlpacaPrompts:
             ConfigError: another split than `test` is asked for, or more prompts than there are.
             DataError: a file is missing or malformed, an id is missing in a language, or the set is not whole.
         """
-        if split != "test":
-            raise ConfigError(f"evaluation.split: these files hold test prompts only, not {split!r}.")
+        require_test(split)
         folder = Path(self.dir)
         if not folder.is_dir():
             raise DataError(f"evaluation.prompts.dir: the folder {folder} does not exist.{near_folder(folder)}")
         texts = {code: self._read(folder / f"{code}.json") for code in dict.fromkeys(["en", *languages])}
-        ids = list(texts["en"])
-        for code in languages:
-            if lacking := [id for id in ids if id not in texts[code]]:
-                raise DataError(
-                    f"{folder / code}.json lacks {len(lacking)} of the ids in en.json, the first of them "
-                    f"{lacking[0]!r}: every prompt must be in every language."
-                )
-        if self.prompts_per_language and self.prompts_per_language > len(ids):
-            raise ConfigError(
-                f"evaluation.prompts.prompts_per_language is {self.prompts_per_language}, but {folder} has {len(ids)}."
-            )
-        kept = ids[: self.prompts_per_language]
-        return PromptSet([Prompt(id, code, texts[code][id], texts["en"][id]) for code in languages for id in kept])
+        return joined(texts, languages, self.prompts_per_language, self.dir)
 
     def _read(self, path: Path) -> dict[str, str]:
         texts: dict[str, str] = {}
@@ -84,11 +72,7 @@ class AlpacaPrompts:
             if id in texts:
                 raise DataError(f"{where}: the id {id!r} comes a second time in this file.")
             texts[id] = text_field(where, row, "instruction")
-        if self.full_set and self.prompts_per_language is None and len(texts) != self.full_set:
-            raise DataError(
-                f"{path} has {len(texts)} prompts, not {self.full_set}. For a part of the set, ask for it with "
-                f"evaluation.prompts.prompts_per_language; for another set, give evaluation.prompts.full_set=null."
-            )
+        require_whole(len(texts), self.full_set, self.prompts_per_language, str(path))
         return texts
 
 
@@ -104,10 +88,7 @@ class AnswerFiles:
     """Path with `{language}` in it. Keys of stages hold the answers themselves."""
 
     def __post_init__(self) -> None:
-        if "{language}" not in self.files:
-            raise ValueError(
-                f"files must have {{language}} in it, as in outputs/model.{{language}}.json; got {self.files!r}"
-            )
+        require_language(self.files)
 
     def answers(self, prompts: Sequence[Prompt]) -> dict[tuple[str, str], str]:
         """The answer to each prompt, by id and language: joined by id where the rows have ids, else by instruction.

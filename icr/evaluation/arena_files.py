@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from icr.checks import require_counts
 from icr.data.jsonl import id_field, read_jsonl, text_field
 from icr.errors import ConfigError, DataError, near_folder, one_line
+from icr.evaluation.prompt_files import joined, require_language, require_test, require_whole
 from icr.types import Prompt, PromptSet
 
 FULL_SET = 498
@@ -53,22 +54,9 @@ class ArenaPrompts:
             ConfigError: another split than `test` is asked for, more prompts than there are, or no such category.
             DataError: a file is missing or malformed, an id is missing in a language, or the set is not whole.
         """
-        if split != "test":
-            raise ConfigError(f"evaluation.split: these files hold test prompts only, not {split!r}.")
+        require_test(split)
         texts = {code: self._read(code) for code in dict.fromkeys(["en", *languages])}
-        for code, own in texts.items():
-            if lacking := [id for id in texts["en"] if id not in own]:
-                raise DataError(
-                    f"{self.dir}: {code} lacks {len(lacking)} of the question ids of en, the first of them "
-                    f"{lacking[0]!r}: every prompt must be in every language."
-                )
-        if self.prompts_per_language and self.prompts_per_language > len(texts["en"]):
-            raise ConfigError(
-                f"evaluation.prompts.prompts_per_language is {self.prompts_per_language}, but {self.dir} has "
-                f"{len(texts['en'])}."
-            )
-        kept = list(texts["en"])[: self.prompts_per_language]
-        return PromptSet([Prompt(id, code, texts[code][id], texts["en"][id]) for code in languages for id in kept])
+        return joined(texts, languages, self.prompts_per_language, self.dir)
 
     def _read(self, language: str) -> dict[str, str]:
         folder = Path(self.dir)
@@ -81,12 +69,7 @@ class ArenaPrompts:
             if id in texts:
                 raise DataError(f"{where}: the question {id!r} comes a second time.")
             texts[id], categories[id] = text_field(where, row, "prompt"), row.get("category")
-        if self.full_set and self.prompts_per_language is None and len(texts) != self.full_set:
-            raise DataError(
-                f"{folder} has {len(texts)} prompts in {language}, not {self.full_set}. For a part of the set, ask for "
-                f"it with evaluation.prompts.prompts_per_language; for another set, give "
-                f"evaluation.prompts.full_set=null."
-            )
+        require_whole(len(texts), self.full_set, self.prompts_per_language, f"{folder}: {language}")
         if self.categories is None:
             return texts
         if unknown := [name for name in self.categories if name not in categories.values()]:
@@ -107,10 +90,7 @@ class ArenaAnswers:
     """Path with `{language}` in it. Keys of stages hold the answers themselves."""
 
     def __post_init__(self) -> None:
-        if "{language}" not in self.files:
-            raise ValueError(
-                f"files must have {{language}} in it, as in answers/{{language}}.jsonl; got {self.files!r}"
-            )
+        require_language(self.files)
 
     def answers(self, prompts: Sequence[Prompt]) -> Mapping[tuple[str, str], str]:
         """The answer to each prompt, by id and language.

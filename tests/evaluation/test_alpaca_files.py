@@ -46,7 +46,7 @@ def test_prompts_are_joined_by_id(prompts):
     ("given", "error", "message"),
     [
         ({"full_set": 805}, DataError, "has 2 prompts, not 805. For a part of the set, ask for it with"),
-        ({"sw": ROWS[:1], "full_set": None}, DataError, "sw.json lacks 1 of the ids in en.json, the first of them 'b'"),
+        ({"sw": ROWS[:1], "full_set": None}, DataError, "sw lacks 1 of the ids of en, the first of them 'b'"),
         ({"prompts_per_language": 3}, ConfigError, "prompts_per_language is 3, but .* has 2"),
         ({"en": [ROWS[0], ROWS[0]]}, DataError, "en.json, row 2: the id '1' comes a second time"),
         ({"en": [{"id": 1}]}, DataError, "en.json, row 1: the field 'instruction' is missing"),

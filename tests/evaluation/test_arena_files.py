@@ -65,7 +65,7 @@ def test_reference_answers(folder):
 
 
 def test_mistakes_are_named(folder):
-    with pytest.raises(DataError, match="3 prompts in en, not 498"):
+    with pytest.raises(DataError, match="en has 3 prompts, not 498"):
         ArenaPrompts(str(folder)).prompts(["en"])
     whole = ArenaPrompts(str(folder), full_set=None)
     with pytest.raises(DataError, match=r"no sw\.jsonl, no sw\.parquet"):
@@ -79,7 +79,7 @@ def test_mistakes_are_named(folder):
     with pytest.raises(ConfigError, match="test prompts only"):
         whole.prompts(["en"], "dev")
     (folder / "de.jsonl").write_text(json.dumps(rows("de")[0]) + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match="de lacks 2 of the question ids of en, the first of them 'q1'"):
+    with pytest.raises(DataError, match="de lacks 2 of the ids of en, the first of them 'q1'"):
         whole.prompts(["de"])
     (folder / "ru.parquet").write_text("no Parquet", encoding="utf-8")
     with pytest.raises(DataError, match=r"ru\.parquet is no Parquet file"):

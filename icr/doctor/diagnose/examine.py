@@ -135,7 +135,8 @@ class Diagnostics:
         by_key = {(prompt.id, prompt.language): prompt for prompt in self.prompts}
         responses = self.scorer.sample(self.prompts, self.doctor.own_responses)
         rewards = self.scorer.reward(responses, by_key, "own samples")
-        return OwnSamples(self.settings, self.main, by_key, responses, rewards).figures()
+        second = next((name for name, p in self.scorer.prompts.items() if p == self.settings.second_prompt), None)
+        return OwnSamples(self.settings, self.main, second, by_key, responses, rewards).figures()
 
     def _diagnosed(self, by_labels: LabelledFigures | None, by_samples: OwnFigures | None) -> Diagnosed:
         found = list(self._reasons(by_labels, by_samples))

@@ -31,6 +31,7 @@ class OwnSamples:
     Attributes:
         settings: of the run.
         main: name of its reward prompt.
+        second: name of the one that its gate compares that with; None where it compares none.
         by_key: prompts by id and language.
         responses: several per prompt.
         rewards: of these, in order, by reward prompt.
@@ -38,6 +39,7 @@ class OwnSamples:
 
     settings: Settings
     main: str
+    second: str | None
     by_key: Mapping[tuple[str, str], Prompt]
     responses: Sequence[Response]
     rewards: Mapping[str, Sequence[ScoredResponse]]
@@ -50,14 +52,14 @@ class OwnSamples:
     @cached_property
     def _choices(self) -> dict[str, Choices]:
         """The pairs that a round would make of them, under each reward prompt."""
-        settings, gate = self.settings, self.settings.gate
-        second = self.rewards.get(gate.reward_prompt.name) if gate and gate.checks == "pairs" else None
+        settings = self.settings
+        second = self.rewards[self.second] if self.second else None
         made = {
             name: chosen(
                 self.responses,
                 scored,
                 length_control=settings.length_control,
-                gate=gate,
+                gate=settings.gate,
                 pairing=settings.pairing,
                 second=second,
             )

@@ -41,13 +41,15 @@ class Scorer:
 
     @cached_property
     def prompts(self) -> dict[str, RewardPrompt]:
-        """Reward prompts by name: the run's own first, then those of the diagnosis that are others.
+        """Reward prompts by name: the run's own first, then those of the diagnosis that are others, and the gate's.
 
         Raises:
             ConfigError: two that differ have one name.
         """
-        own = self.settings.reward_prompt
-        given = self.settings.diagnosis.reward_prompts
+        own, second = self.settings.reward_prompt, self.settings.second_prompt
+        given = dict(self.settings.diagnosis.reward_prompts)
+        if second and second not in given.values():
+            given["gate"] = second
         name = next((name for name, prompt in given.items() if prompt == own), own.name)
         if given.get(name, own) != own:
             raise ConfigError(

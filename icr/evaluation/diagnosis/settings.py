@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from icr.checks import require_either, require_number
 from icr.data import RewardPrompt
@@ -16,19 +16,20 @@ STOPS = {"no_go": (Level.NO_GO,), "caution": (Level.CAUTION, Level.NO_GO)}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Limits of a diagnosis, and what a run does about it. None of it changes a number of a training.
+    """Limits of a diagnosis, and what a run does about it. None of it changes a number of a training, and of a round's
+    own figures only whether languages are looked at.
 
     Raises:
         ValueError: `stop` or `confidence` is not what it may be.
     """
 
-    limits: Limits
+    limits: Limits = field(compare=False)
     """Where caution and no-go begin."""
-    reward_prompts: Mapping[str, RewardPrompt]
+    reward_prompts: Mapping[str, RewardPrompt] = field(compare=False)
     """By name; the doctor compares them, beside the run's own."""
-    stop: str | None = None
+    stop: str | None = field(default=None, compare=False)
     """Whether a run ends before the training of a round: at a language that is `no_go`, or at `caution`."""
-    confidence: float = 0.95
+    confidence: float = field(default=0.95, compare=False)
     """Of intervals."""
     identify: bool = True
     """Whether the language of responses is looked at, which takes seconds."""

@@ -19,6 +19,7 @@ from icr.pocket.answers import Marks, compose
 from icr.pocket.assets import folder
 from icr.pocket.lexicon import language
 from icr.pocket.specs import Spec
+from icr.rewards.pairing import DISAGREE
 from tests.doctor.conftest import *  # noqa: F403  The fixtures of the doctor.
 
 LANGUAGES = ("th",)
@@ -251,3 +252,13 @@ def test_random_models_on_real_answers_are_at_chance(examine, tmp_path, model_fo
         assert found(examined, code)[0] == "no-go"
         accuracy = examined.results["languages"][code]["labelled"]["equal"]["by_prompt"]["crosslingual"]["reward"]
         assert accuracy["low"] < 0.5
+
+
+def test_a_gate_of_two_prompts_has_its_part_in_the_pairs(diagnose):
+    """Also where the diagnosis compares no other prompt by itself."""
+    gate = ["gate=agreement", "reward_prompt@gate.reward_prompt=english", "doctor.own_prompts=6"]
+    seen = diagnose(*gate, "~diagnosis.reward_prompts.multilingual")
+    pairs = seen.results["languages"]["th"]["own"]["pairs"]
+    assert list(pairs) == ["crosslingual", "gate"]
+    assert pairs["crosslingual"]["pairs"] + sum(n for why, n in pairs["crosslingual"].items() if why != "pairs") == 6
+    assert pairs["crosslingual"][DISAGREE]

@@ -102,9 +102,14 @@ class OpenEvaluation:
     def _answers(self, subject: Subject, bench: Bench) -> list[Response]:
         if subject.path is not None:
             seed = bench.seed if self.settings.seed is None else self.settings.seed
-            load = bench.load(subject.path)
             return answered(
-                bench.store, subject.name, load, self.prompts, sampler=self.sampler, seed=(seed, "evaluation")
+                bench.store,
+                answers_stage(subject.name),
+                bench.load(subject.path),
+                self.prompts,
+                sampler=self.sampler,
+                seed=(seed, "evaluation"),
+                what=f"{subject.name} · answers",
             )
         given = subject.answers.answers(self.prompts) if subject.answers else {}
         made = [Response(id, language, 0, [], [], text, "") for (id, language), text in given.items()]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
+from icr.checks import require_integer
 from icr.data import RewardPrompt
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Setting
@@ -23,6 +24,7 @@ from icr.judges import (
 )
 from icr.rounds.gates import ResponseGate
 from icr.sampling import Sampler
+from icr.sampling.decoding import with_settings
 from icr.types import PromptSource
 
 
@@ -60,6 +62,8 @@ class JudgedEvaluation:
 
     def __post_init__(self) -> None:
         check_difficulty(self.difficulty)
+        if self.seed is not None:
+            require_integer("seed", self.seed)
         if not self.judge:
             raise ValueError(
                 "judge is missing: answers are compared by a judge; add judge=<option>, such as judge=pocket for the "
@@ -107,6 +111,4 @@ class JudgedEvaluation:
         Raises:
             ConfigError: settings are to be replaced in a sampler that is no dataclass.
         """
-        if not is_dataclass(sampler) or isinstance(sampler, type):
-            raise ConfigError(f"sampling: {type(sampler).__name__} must be a dataclass, so that evaluation can set n.")
-        return replace(sampler, n=self.n, **self.sampling)
+        return with_settings(sampler, {"n": self.n, **self.sampling})

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 from icr import distributed
 from icr.judges import Comparison, PairwiseJudge, Verdict
@@ -14,9 +15,8 @@ from icr.models import LoadedModel
 from icr.progress import progress
 from icr.rounds.gates import ResponseGate
 from icr.rundir import ResponseTable, RunDirectory, Table
-from icr.rundir.layout import answers_stage, evaluation_stage
-from icr.sampling import Sampler
-from icr.sampling.decoding import Seed
+from icr.rundir.layout import evaluation_stage
+from icr.sampling.decoding import OnBatch, Seed
 from icr.types import Prompt, Response
 
 log = logging.getLogger(__name__)
@@ -57,37 +57,52 @@ class JudgedResponse:
     off_language: bool | None = None
 
 
+class Answering(Protocol):
+    """What answers prompts, such as a `Sampler`."""
+
+    @property
+    def prompts_per_part(self) -> int: ...
+
+    def sample(self, policy: LoadedModel, prompts: Sequence[Prompt], seed: Seed, on_batch: OnBatch) -> list[Response]:
+        """Responses to each prompt, in the order given; `on_batch` is told of prompts that are finished."""
+
+    def release(self) -> None:
+        """Free what was started."""
+
+
 def answered(
     store: RunDirectory,
-    name: str,
+    stage: str,
     load: Callable[[], LoadedModel],
     prompts: Sequence[Prompt],
     *,
-    sampler: Sampler,
+    sampler: Answering,
     seed: Seed,
+    what: str,
 ) -> list[Response]:
-    """The stage `answers/<name>`: a model's answers to all prompts, saved part by part.
+    """A stage of a model's answers to all prompts, such as `answers/<name>`, saved part by part.
 
     Sampling is shared out over the processes of the run.
 
     Args:
         store: the run directory.
-        name: of the model in tables.
-        load: loads it, once the first part is to be sampled.
+        stage: its name.
+        load: loads the model, once the first part is to be sampled.
         prompts: of all languages.
-        sampler: decodes `n` answers per prompt; released at the end.
+        sampler: released at the end.
         seed: of the answers.
+        what: names the work in its progress bar.
     """
     loaded = cache(load)
     table = ResponseTable(Response, {(prompt.id, prompt.language): prompt for prompt in prompts})
-    with progress(len(prompts), f"{name} · answers") as update:
+    with progress(len(prompts), what) as update:
 
         def make(part: Sequence[Prompt]) -> list[Response]:
             return distributed.gather_to_rank0(sampler.sample(loaded(), distributed.shard(part), seed, update))
 
         try:
             at_a_time = sampler.prompts_per_part * distributed.size()
-            return store.rows_by_prompt(answers_stage(name), table, prompts, at_a_time, make)
+            return store.rows_by_prompt(stage, table, prompts, at_a_time, make)
         finally:
             sampler.release()
 

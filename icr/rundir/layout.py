@@ -46,8 +46,9 @@ class RoundStages:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The stages from which the model is trained."""
-        return self.responses, self.rewards, self.second_rewards, self.length_control, self.skipped, self.pairs
+        """The stages that are made before the model is trained, from its data or about them."""
+        chosen = (self.length_control, self.skipped, self.diagnosis, self.pairs)
+        return self.responses, self.rewards, self.second_rewards, *chosen
 
 
 def round_folder(number: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Protocol
 
 from icr.checks import require_counts, require_number
+from icr.errors import ConfigError
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response
 
@@ -102,6 +103,19 @@ class Decoding:
 
     def release(self) -> None:
         """Do nothing: nothing was started."""
+
+
+def with_settings(sampler: Sampler, settings: Mapping[str, object]) -> Sampler:
+    """A sampler that decodes otherwise.
+
+    Raises:
+        ConfigError: it is no dataclass, so that nothing of it can be set.
+    """
+    if not is_dataclass(sampler) or isinstance(sampler, type):
+        raise ConfigError(
+            f"sampling: {type(sampler).__name__} must be a dataclass, so that {', '.join(settings)} can be set."
+        )
+    return replace(sampler, **settings)
 
 
 def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:

@@ -22,7 +22,9 @@ def load():
 
 def run(folder, judge, *, prompts=PROMPTS, sampler=None, load=load, language_check=None) -> list[JudgedResponse]:
     store = RunDirectory(folder, {"answers/M0": Key({}, {}), "evaluation/M0": Key({}, {"answers": "0"})})
-    responses = answered(store, "M0", load, prompts, sampler=sampler or Sampler(), seed=(0, "evaluation"))
+    responses = answered(
+        store, "answers/M0", load, prompts, sampler=sampler or Sampler(), seed=(0, "evaluation"), what="M0 · answers"
+    )
     references = References().answers(prompts)
     return judged(store, "M0", responses, prompts, judge=judge, references=references, language_check=language_check)
 

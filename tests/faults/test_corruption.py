@@ -27,9 +27,11 @@ WITHIN_MODEL = (
 )
 OUTPUTS = (
     "evaluation/M0.parquet",
+    *(f"answers/{name}.parquet" for name in ("M0", "dpo_en", "sft")),
     "evaluation/dpo_en.parquet",
     "evaluation/rewards_multilingual.parquet",
     "evaluation/sft.parquet",
+    "round_0/diagnosis.json",
     "round_0/length_control.json",
     "round_0/pairs.parquet",
     "round_0/responses.parquet",
@@ -37,7 +39,7 @@ OUTPUTS = (
     "round_0/skipped.json",
     *(f"{MODEL}/{name}" for name in WITHIN_MODEL),
 )
-DOCUMENTS = ("config.yaml", "manifest.json", "metrics.csv", "summary.json")
+DOCUMENTS = ("config.yaml", "manifest.json", "metrics.csv", "overrides.yaml", "summary.json")
 HARMLESS = (".lock", "report.html", "round_0/metrics/version_0/metrics.csv")
 """A lock is held by the operating system, the page is drawn anew, and of what is logged nothing is made but curves."""
 

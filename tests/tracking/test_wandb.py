@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from icr.metrics import Metric, names
+from icr.metrics import Metric, RoundMetric, names, round_names
 from icr.rundir import Summary, open_run
 from icr.tracking import WandbTracking
 from icr.tracking.wandb import SAMPLES
@@ -111,4 +111,5 @@ def test_a_run_of_two_rounds_logs_names_of_the_list_at_steps_that_go_on(tmp_path
     assert steps == [(0, 0), (0, 1), (0, 2), (1, 3), (1, 4), (1, 5)]
     logged = {name for row in rows for name in row if name[0] != "_"}
     beside = {"round", "global_step", "round_0/samples", "round_1/samples"}
-    assert logged - beside == set(names(["en", "sw"])) - {Metric.KL}
+    unseen = {Metric.KL, *(RoundMetric.OFF_LANGUAGE.of(code) for code in ("en", "sw"))}
+    assert logged - beside == {*names(["en", "sw"]), *round_names(["en", "sw"])} - unseen

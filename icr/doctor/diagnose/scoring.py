@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 from icr.config import Settings
 from icr.data import RewardPrompt
@@ -15,7 +14,7 @@ from icr.models import LoadedModel, residency
 from icr.modules import ImplicitRewardModule
 from icr.progress import progress
 from icr.rounds import Annotator
-from icr.sampling import Sampler
+from icr.sampling.decoding import with_settings
 from icr.types import Prompt, Response, ScoredResponse
 
 Prompts = Mapping[tuple[str, str], Prompt]
@@ -60,10 +59,7 @@ class Scorer:
 
     def sample(self, prompts: Sequence[Prompt], n: int) -> list[Response]:
         """`n` responses to each prompt, decoded as the run's are."""
-        own = self.settings.sampling
-        if not is_dataclass(own):
-            raise ConfigError(f"sampling: {type(own).__name__} must be a dataclass, so that the doctor can set n.")
-        sampler = cast(Sampler, replace(own, n=n))
+        sampler = with_settings(self.settings.sampling, {"n": n})
         with progress(len(prompts), "diagnosis · sampling") as update:
             try:
                 return sampler.sample(self.policy, prompts, (self.settings.seed, "diagnosis"), update)

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field
 from itertools import groupby
 
-from icr import distributed
 from icr.data.context import within_context, without_turn_tokens
-from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Subject
 from icr.evaluation.mt_bench.files import MTQuestion
+from icr.evaluation.stage import answered
 from icr.models import LoadedModel
 from icr.models.configuration import context_length
-from icr.progress import progress
-from icr.rundir import ResponseTable
 from icr.rundir.layout import turn_stage
 from icr.sampling import Sampler
-from icr.sampling.decoding import OnBatch, Seed
+from icr.sampling.decoding import OnBatch, Seed, with_settings
 from icr.types import Prompt, PromptSet, Response
-
-
-def with_settings(sampler: Sampler, settings: Mapping[str, object]) -> Sampler:
-    """A sampler that decodes otherwise.
-
-    Raises:
-        ConfigError: it is no dataclass.
-    """
-    if not is_dataclass(sampler) or isinstance(sampler, type):
-        raise ConfigError(f"sampling: {type(sampler).__name__} must be a dataclass, so that MT-Bench can set n.")
-    return replace(sampler, **settings)
 
 
 @dataclass
@@ -47,18 +32,23 @@ class ByTemperature:
     temperatures: Mapping[str, float]
     _current: Sampler | None = field(default=None, init=False)
 
+    @property
+    def prompts_per_part(self) -> int:
+        """Prompts sampled between two saves."""
+        return self.sampler.prompts_per_part
+
     def ordered(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         """The prompts by temperature, so that each engine is started once."""
         return sorted(prompts, key=lambda prompt: self.temperatures[prompt.id])
 
-    def sample(self, model: LoadedModel, prompts: Sequence[Prompt], seed: Seed, update: OnBatch) -> list[Response]:
+    def sample(self, policy: LoadedModel, prompts: Sequence[Prompt], seed: Seed, on_batch: OnBatch) -> list[Response]:
         """One response per prompt, in order."""
         found: list[Response] = []
         for temperature, group in groupby(prompts, key=lambda prompt: self.temperatures[prompt.id]):
             if self._current is None or self._current.temperature != temperature:
                 self.release()
                 self._current = with_settings(self.sampler, {"temperature": temperature})
-            found += self._current.sample(model, list(group), seed, update)
+            found += self._current.sample(policy, list(group), seed, on_batch)
         return found
 
     def release(self) -> None:
@@ -85,21 +75,17 @@ def answer_turn(
         or hold tokens of turns.
     """
     prompts, left_out = _prompts(bench, subject, questions, turns, sampler.sampler)
-    ordered = sampler.ordered(prompts)
-    stage = turn_stage(len(turns) + 1, subject.name)
-    table = ResponseTable(Response, {(prompt.id, prompt.language): prompt for prompt in prompts})
-    load = cache(bench.load(str(subject.path)))
-    seed = (bench.seed, "mt_bench", len(turns) + 1)
-    with progress(len(prompts), f"{subject.name} · turn {len(turns) + 1}") as update:
-
-        def make(part: Sequence[Prompt]) -> list[Response]:
-            return distributed.gather_to_rank0(sampler.sample(load(), distributed.shard(part), seed, update))
-
-        try:
-            at_a_time = sampler.sampler.prompts_per_part * distributed.size()
-            return bench.store.rows_by_prompt(stage, table, ordered, at_a_time, make), left_out
-        finally:
-            sampler.release()
+    number = len(turns) + 1
+    answers = answered(
+        bench.store,
+        turn_stage(number, subject.name),
+        bench.load(str(subject.path)),
+        sampler.ordered(prompts),
+        sampler=sampler,
+        seed=(bench.seed, "mt_bench", number),
+        what=f"{subject.name} · turn {number}",
+    )
+    return answers, left_out
 
 
 def _prompts(

@@ -11,7 +11,7 @@ from typing import ClassVar
 from icr.checks import require_counts, require_number
 from icr.errors import ConfigError
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
-from icr.evaluation.mt_bench.answers import ByTemperature, answer_turn, with_settings
+from icr.evaluation.mt_bench.answers import ByTemperature, answer_turn
 from icr.evaluation.mt_bench.files import TURNS, MTFiles, MTQuestion
 from icr.evaluation.mt_bench.grades import GradedTurn, differences, figures, graded
 from icr.evaluation.mt_bench.grading import GradingPrompt
@@ -20,6 +20,7 @@ from icr.rundir import fingerprint
 from icr.rundir.layout import grades_stage, turn_stage
 from icr.rundir.measured import Result
 from icr.sampling import Sampler
+from icr.sampling.decoding import with_settings
 from icr.types import Prompt, PromptSet, Response
 
 

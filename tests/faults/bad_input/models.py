@@ -147,7 +147,10 @@ def cases() -> list[Case]:
             for change in ROWS[kind]
         ]
     for kind, rows in LOADING.items():
-        named = {"adapter=lora adapter.target_modules=[nope]": "adapter.target_modules"}
+        named = {
+            "adapter=lora adapter.target_modules=[nope]": "adapter.target_modules",
+            "model.loader.dtype=float8_e4m3fn": "model.loader.dtype",
+        }
         made += [Case(kind, [*RUN, *row.split()], named.get(row, "policy"), begins=True) for row in rows]
     made.append(Case("a pair of two vocabularies", [*RUN, "model.reference={world}/pocket"], "different vocabularies"))
     return made

@@ -109,7 +109,8 @@ def _explain(error: Exception, name: str) -> str:
     """A composition error as one paragraph, with the nearest valid key or option."""
     conf = conf_dir()
     chosen = [text for text in sys.argv[1:] if "=" in text and (conf / text.partition("=")[0]).is_dir()]
-    return composition_error(error, conf, chosen, lambda: _all_keys(name, chosen))
+    command = "icr run" if name == "config" else f"icr {name}"
+    return composition_error(error, conf, chosen, lambda: _all_keys(name, chosen), command)
 
 
 def _all_keys(name: str, chosen: Sequence[str]) -> list[str]:

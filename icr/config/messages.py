@@ -17,20 +17,27 @@ HINTS = {"langs": " Languages by their codes are a list: langs=[en,es]."}
 """What else a group takes, where something is given that is no option of it."""
 
 
-def composition_error(error: Exception, conf: Path, chosen: Sequence[str], keys: Callable[[], Sequence[str]]) -> str:
+FEW = 4
+"""Choices that are worth repeating; those that come from a run are a dozen and more."""
+
+
+def composition_error(
+    error: Exception, conf: Path, chosen: Sequence[str], keys: Callable[[], Sequence[str]], command: str = "icr run"
+) -> str:
     """What the command line got wrong, with the nearest valid key or option.
 
     Args:
         error: raised by Hydra while it composed the configuration in `conf`.
         chosen: what the command line chooses for groups, such as `loss=kto`.
         keys: every key of the configuration with these, dotted.
+        command: which lists them.
     """
     text = " ".join(" ".join(str(part) for part in (error, error.__cause__ or "")).split())
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match.group(1)
-        given = f" with {' '.join(chosen)}" if chosen else ""
+        given = f" with {' '.join(chosen)}" if 0 < len(chosen) <= FEW else ""
         hint = near(key, [known for known in keys() if not key.startswith(f"{known}.")])
-        return f"{key} is not a setting{given}.{hint} `icr run --cfg job` lists them all."
+        return f"{key} is not a setting{given}.{hint} `{command} --cfg job` lists them all."
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match.group(1).rpartition("/")
         if group == "hydra/launcher" and option in LAUNCHERS:

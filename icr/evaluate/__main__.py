@@ -43,17 +43,20 @@ def as_arguments(words: Sequence[str]) -> list[str]:
 
     Raises:
         RunError: the run does not say what it was made with.
+        ModelError: there is no such run, nor a model.
     """
     # Hydra wants a sign before keys that are not there yet, as names of models never are.
     first, *rest = [re.sub(r"^(?=evaluate\.(answers|models)\.)", "++", word) for word in words] or [""]
     if not first or first.startswith("-") or "=" in first:
         return [first, *rest] if first else rest
-    from icr.rundir.layout import Layout  # Its room imports pandas, which --help does without.
+    from icr.models.folder import check_exists  # Seconds of imports, which --help does without.
+    from icr.rundir.layout import Layout
 
     layout = Layout(Path(first))
     if not layout.manifest.is_file():
         if layout.rounds():
             raise RunError(f"{first} has rounds of a run and no {layout.manifest.name}: nothing says what is whole.")
+        check_exists(first)
         return [f"model.path={_quoted(first)}", *rest]
     where = [] if any(word.startswith("run.dir=") for word in rest) else [f"run.dir={_quoted(layout.benchmarks)}"]
     return [f"evaluate.run={_quoted(first)}", *with_overrides(layout.overrides, [*where, *rest])]

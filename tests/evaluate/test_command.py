@@ -134,7 +134,7 @@ def test_they_are_known_by_content(tmp_path, capsys):
     ("arguments", "message"),
     [
         ([], "Nothing is given to measure: icr evaluate <directory of a run>"),
-        (["nowhere/at/all", "data=pocket"], "The model folder nowhere/at/all does not exist"),
+        (["nowhere/at/all"], "The model folder nowhere/at/all does not exist"),
         (["data=pocket", "evaluate.only=[nope]"], "evaluate.only: there is no 'nope'. Names: dpo_en"),
         (["data=pocket", "evaluate.baseline=dpo_n"], "evaluate.baseline: there is no 'dpo_n'. Did you mean dpo_en?"),
         ([f"model.path={folder('sft')}"], "choose one with evaluation=<option>, such as x_alpacaeval"),
@@ -155,6 +155,15 @@ def test_a_mistake_is_a_paragraph_and_nothing_is_made(arguments, message, tmp_pa
     assert shown.startswith("icr: ")
     assert "Traceback" not in shown
     assert not list(tmp_path.iterdir())
+
+
+def test_a_mistyped_run_or_setting_is_named_with_the_nearest(finished, capsys):
+    beside = finished.with_name("its")
+    assert status(str(beside)) == 2
+    assert f"The model folder {beside} does not exist. Did you mean {finished}?" in capsys.readouterr().err
+    assert status(str(finished), "juge=pocket") == 2
+    said = capsys.readouterr().err
+    assert said == "icr: juge is not a setting. Did you mean judge? `icr evaluate --cfg job` lists them all.\n"
 
 
 def test_a_run_without_its_overrides_or_rounds(finished, tmp_path, capsys):

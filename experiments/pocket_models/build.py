@@ -1,9 +1,9 @@
-"""Builds the embedded world's two starting models with the project's own stages: SFT, then English DPO.
+"""Builds the embedded world's starting models with the project's own stages: SFT, then English DPO on two sets of labels.
 
     python experiments/pocket_models/build.py                        into the package, from seed 0
     python experiments/pocket_models/build.py --seed 1 --runs runs/seeds/1 --keep
 
-Takes about five minutes on one core. What is built is evaluated, and its figures are stored beside the models.
+`dpo_en_long` learns from labels that like length (`data=pocket_long`). Takes about seven minutes on one core. What is built is evaluated, and its figures are stored beside the models.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from icr.rundir import Layout, open_run
+from icr.rundir import Layout, Summary, open_run
 
 ASSETS = Path(str(importlib.resources.files("icr.pocket"))) / "assets"
+ALIGNED = {"dpo_en": "pocket_english_dpo", "dpo_en_long": "pocket_english_dpo_long"}
+"""The experiment that makes each English-aligned model."""
 
 
 def icr(*overrides: str) -> None:
@@ -30,11 +32,12 @@ def icr(*overrides: str) -> None:
 
 
 def build(seed: int, runs: Path) -> dict[str, Path]:
-    """Train both models under `runs`, or go on where an earlier build stopped; returns their folders by name."""
+    """Train the models under `runs`, or go on where an earlier build stopped; returns their folders by name."""
     icr("experiment=pocket_sft", f"seed={seed}", f"run.dir={runs / 'sft'}")
     sft = trained(runs / "sft")
-    icr("experiment=pocket_english_dpo", f"seed={seed}", f"model.path={sft}", f"run.dir={runs / 'dpo_en'}")
-    return {"sft": sft, "dpo_en": trained(runs / "dpo_en")}
+    for name, experiment in ALIGNED.items():
+        icr(f"experiment={experiment}", f"seed={seed}", f"model.path={sft}", f"run.dir={runs / name}")
+    return {"sft": sft, **{name: trained(runs / name) for name in ALIGNED}}
 
 
 def trained(run: Path) -> Path:
@@ -47,17 +50,25 @@ def ship(models: dict[str, Path], runs: Path, seed: int) -> None:
     for name, folder in models.items():
         shutil.rmtree(ASSETS / name, ignore_errors=True)
         shutil.copytree(folder, ASSETS / name)
-    summary = open_run(runs / "dpo_en").summary
-    figures = {model.name: {metric: values["en"] for metric, values in model.figures.items()} for model in summary.road}
-    built = {"seed": seed, "versions": summary.versions, "english": figures}
+    summaries = {name: open_run(runs / name).summary for name in models}
+    built = {
+        "seed": seed,
+        "versions": summaries["sft"].versions,
+        "english": {name: _english(summary) for name, summary in summaries.items()},
+    }
     (ASSETS / "built.json").write_text(json.dumps(built, indent=1) + "\n", encoding="utf-8")
+
+
+def _english(summary: Summary) -> dict[str, float]:
+    """Figures in English of the model that the run made."""
+    return {metric: values["en"] for metric, values in summary.road[-1].figures.items()}
 
 
 def main() -> None:
     """Build, and ship unless told to keep the package as it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of initialisation, demonstrations, samples and labels")
-    parser.add_argument("--runs", type=Path, default=Path("runs/pocket_models"), help="where the two runs lie")
+    parser.add_argument("--runs", type=Path, default=Path("runs/pocket_models"), help="where the runs lie")
     parser.add_argument("--keep", action="store_true", help="leave the package's models as they are")
     arguments = parser.parse_args()
     models = build(arguments.seed, arguments.runs)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from icr.errors import ModelError
 
-NAMES = ("blank", "sft", "dpo_en")
+NAMES = ("blank", "sft", "dpo_en", "dpo_en_long")
 
 
 def folder(name: str) -> Path:
-    """Folder of a shipped model: `blank` (tokenizer and configuration alone), `sft` (`π_I`) or `dpo_en` (`π_0`).
+    """Folder of a shipped model: `blank` (tokenizer and configuration alone), `sft` (`π_I`), `dpo_en` (`π_0`) or
+    `dpo_en_long` (`π_0` of labels that like length).
 
     Raises:
         ModelError: there is no such model.

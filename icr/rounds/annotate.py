@@ -163,13 +163,16 @@ class ImplicitAnnotator:
 class JudgeReward:
     """A judge's score as the reward, with Bradley–Terry noise: how English preference pairs are made of own samples.
 
-    `P(a preferred to b) = σ(slope·(score_a − score_b))`, drawn as `slope·score + Gumbel noise`, seeded per response.
+    `P(a preferred to b) = σ(slope·(score_a − score_b) + length_bias·(|a| − |b|))`, drawn as
+    `slope·score + length_bias·tokens + Gumbel noise`, seeded per response.
     """
 
     judge: PointwiseJudge
     """Scores responses one by one."""
     slope: float
     """Sharpness of the labels; `inf` never errs."""
+    length_bias: float = 0.0
+    """Logits a token in favour of the longer response: labels that like length, as people's and models' often do."""
     seed: int = 0
     keep_truncated: bool = False
 
@@ -187,6 +190,9 @@ class JudgeReward:
             raise ValueError(f"judge must score answers one by one, and {type(self.judge).__name__} compares only")
         if self.slope != math.inf:
             require_number("slope", self.slope, above=0, otherwise="or .inf")
+        require_number("length_bias", self.length_bias)
+        if self.length_bias and math.isinf(self.slope):
+            raise ValueError("length_bias is in logits of labels that may err: it needs a finite slope")
 
     @property
     def models(self) -> Mapping[str, str]:
@@ -216,8 +222,11 @@ class JudgeReward:
         if score.value is None:
             unscored = as_scored(response, math.nan, math.nan, math.nan, self.keep_truncated)
             return replace(unscored, usable=False, reason=f"{UNSCORED}: {score.reason}")
-        noisy = score.value if math.isinf(self.slope) else self.slope * score.value + self._gumbel(response)
-        return as_scored(response, noisy, math.nan, math.nan, self.keep_truncated)
+        reward = score.value if math.isinf(self.slope) else self._logit(response, score.value) + self._gumbel(response)
+        return as_scored(response, reward, math.nan, math.nan, self.keep_truncated)
+
+    def _logit(self, response: Response, score: float) -> float:
+        return self.slope * score + self.length_bias * len(response.response_ids)
 
     def _gumbel(self, response: Response) -> float:
         key = fingerprint.of_value([self.seed, response.language, response.id, response.k])

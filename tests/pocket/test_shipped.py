@@ -25,7 +25,7 @@ def settings():
         return build(compose("config", ["langs=english", f"seed={BUILT['seed']}"]))
 
 
-@pytest.mark.parametrize("name", ["sft", "dpo_en"])
+@pytest.mark.parametrize("name", BUILT["english"])
 def test_shipped_models_have_the_figures_that_they_were_built_to(name, tmp_path):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
@@ -40,16 +40,15 @@ def test_shipped_models_have_the_figures_that_they_were_built_to(name, tmp_path)
 
 def test_they_are_small():
     files = [path for path in folder("sft").parent.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 4_000_000
+    assert sum(path.stat().st_size for path in files) < 4_500_000
 
 
 @pytest.mark.slow
 def test_the_command_builds_what_is_shipped(tmp_path):
-    """About five minutes. Training adds up rounding of another processor: within four points of win rate."""
+    """About seven minutes. Training adds up rounding of another processor: within four points of win rate."""
     command = [sys.executable, str(ROOT / "experiments/pocket_models/build.py"), "--keep", "--runs", str(tmp_path)]
     subprocess.run([*command, "--seed", str(BUILT["seed"])], check=True, cwd=ROOT)
-    summary = open_run(tmp_path / "dpo_en").summary
     for name, built in BUILT["english"].items():
-        model = summary.model(name)
+        model = open_run(tmp_path / name).summary.road[-1]
         assert model.figure("win_rate", "en") == pytest.approx(built["win_rate"], abs=4)
         assert model.figure("judge_score", "en") == pytest.approx(built["judge_score"], abs=0.04)

@@ -1,0 +1,40 @@
+"""The starting models of each seed: one SFT model, and an English-aligned model for each variant of the world."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from icr.rundir import Layout
+
+WORLDS = {
+    "clean": ("experiment=pocket_english_dpo",),
+    "long": ("experiment=pocket_english_dpo_long",),
+    # Larger steps, a weaker pull to the reference and moving embeddings: probability leaks to tokens that no one chose.
+    "leaky": ("experiment=pocket_english_dpo", "loss.beta=0.3", "loss.alpha=0", "optim.lr=1e-3", "model.loader.frozen=[]"),
+    "kto": ("experiment=pocket_english_dpo", "loss=kto", "loss.beta=1.0", "loss.alpha=0.2"),
+}
+"""Overrides of the run that aligns the SFT model in English."""
+
+
+def icr(*overrides: str) -> None:
+    """Print `icr run` with these overrides, and run it; stops where it fails."""
+    print("$ icr run", *overrides, flush=True)
+    subprocess.run([sys.executable, "-m", "icr.run", *overrides], check=True)
+
+
+def start(runs: Path, world: str, seed: int | str) -> tuple[Path, Path]:
+    """Folders of the aligned model and of its SFT model, whether or not they are built yet."""
+    home = runs / "starts" / str(seed)
+    return Layout(home / world).round(0).model, Layout(home / "sft").round(0).model
+
+
+def build(runs: Path, world: str, seed: int) -> None:
+    """Build the models of a seed, or go on where an earlier build stopped: seven minutes on one core for the first."""
+    home = runs / "starts" / str(seed)
+    if not Layout(home / "sft").summary.is_file():
+        icr("experiment=pocket_sft", f"seed={seed}", f"run.dir={home / 'sft'}")
+    if not Layout(home / world).summary.is_file():
+        _, sft = start(runs, world, seed)
+        icr(*WORLDS[world], f"seed={seed}", f"model.path={sft}", f"run.dir={home / world}")

@@ -14,12 +14,13 @@ import os
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from experiments.lab import arms, claim, page, plot, worlds
 
-import pandas as pd
+HERE = Path(__file__).parent
 
 
 def main() -> None:

@@ -37,7 +37,11 @@ def sweep(runs: Path, arm: Arm, seeds: Sequence[int], jobs: int) -> None:
 
 
 def results(runs: Path, arm: Arm) -> pd.DataFrame:
-    """Figures of all its finished runs, in long form; `length_gap` is that of chosen over rejected responses, in tokens."""
+    """Figures of all its finished runs, in long form.
+
+    Beside those of models, `length_gap` is by how many tokens chosen responses are longer than rejected ones, in the
+    round whose result the model is, and `reward_accuracy`, in %, has reward prompts for models.
+    """
     rows = [row for folder in sorted((runs / arm.folder).glob("*/")) for row in _rows(folder)]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:4]).drop_duplicates(COLUMNS[:4])
 

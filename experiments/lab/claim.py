@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import yaml
 
-
 STANDARD = ("controls=standard",)
 """The arm that most claims compare with: the method as it is, and both controls as many rounds."""
 

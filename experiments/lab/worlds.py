@@ -12,7 +12,13 @@ WORLDS = {
     "clean": ("experiment=pocket_english_dpo",),
     "long": ("experiment=pocket_english_dpo_long",),
     # Larger steps, a weaker pull to the reference and moving embeddings: probability leaks to tokens that no one chose.
-    "leaky": ("experiment=pocket_english_dpo", "loss.beta=0.3", "loss.alpha=0", "optim.lr=1e-3", "model.loader.frozen=[]"),
+    "leaky": (
+        "experiment=pocket_english_dpo",
+        "loss.beta=0.3",
+        "loss.alpha=0",
+        "optim.lr=1e-3",
+        "model.loader.frozen=[]",
+    ),
     "kto": ("experiment=pocket_english_dpo", "loss=kto", "loss.beta=1.0", "loss.alpha=0.2"),
 }
 """Overrides of the run that aligns the SFT model in English."""

@@ -1,9 +1,10 @@
-"""Builds the embedded world's starting models with the project's own stages: SFT, then English DPO on two sets of labels.
+"""Builds the embedded world's starting models with the project's own stages: SFT, then English DPO.
 
     python experiments/pocket_models/build.py                        into the package, from seed 0
     python experiments/pocket_models/build.py --seed 1 --runs runs/seeds/1 --keep
 
-`dpo_en_long` learns from labels that like length (`data=pocket_long`). Takes about seven minutes on one core. What is built is evaluated, and its figures are stored beside the models.
+`dpo_en_long` learns from labels that like length (`data=pocket_long`). Takes about seven minutes on one core. What is
+built is evaluated, and its figures are stored beside the models.
 """
 
 from __future__ import annotations

@@ -1,0 +1,107 @@
+"""The tables of a claim, written into its README between two marks, and the table of all claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.lab.arms import at
+from experiments.lab.claim import Claim, Contrast, Point
+from experiments.lab.statistics import Interval, interval, paired, verdict
+
+BEGIN, END = "<!-- tables: begin (written by experiments/run.py) -->", "<!-- tables: end -->"
+
+
+def differences(claim: Claim, table: pd.DataFrame) -> list[tuple[Contrast, Interval]]:
+    """Each contrast with its paired difference over seeds."""
+    return [
+        (one, paired(_values(table, one.better, one.figure), _values(table, one.than, one.figure)))
+        for one in claim.contrasts
+    ]
+
+
+def write(claim: Claim, table: pd.DataFrame, folder: Path) -> None:
+    """Put the tables of this claim into its `README.md`, which is begun if there is none."""
+    path = folder / "README.md"
+    new = f"# {claim.title}\n\n{BEGIN}\n{END}\n"
+    text = path.read_text(encoding="utf-8") if path.is_file() else new
+    tables = "\n\n".join(
+        [
+            f"Elsewhere: {claim.paper}. Here, over {table.seed.nunique()} seeds:",
+            "![every arm with intervals, and the differences that decide](plot.svg)",
+            _decided(claim, table),
+            f"Mean target win rate on test prompts, %, ± half a 95 % interval, by {claim.axis}:",
+            _arms(claim, table),
+            f"`python experiments/run.py {claim.name}` runs it; `results.csv` has every figure of every seed and language.",
+        ]
+    )
+    path.write_text(_between(text, tables), encoding="utf-8")
+
+
+def write_overview(home: Path, claims: Sequence[Claim]) -> None:
+    """Put the table of all claims that have results into `README.md` of `home`."""
+    rows = []
+    for claim in claims:
+        results = home / claim.name / "results.csv"
+        if results.is_file():
+            table = pd.read_csv(results, dtype={"arm": str})
+            rows += list(_overview(claim, table))
+    head = ["claim", "elsewhere", "here: difference in points, 95 % interval", "verdict"]
+    path = home / "README.md"
+    path.write_text(_between(path.read_text(encoding="utf-8"), _markdown(head, rows)), encoding="utf-8")
+
+
+def _overview(claim: Claim, table: pd.DataFrame) -> Iterable[list[str]]:
+    yield [f"**[{claim.title}]({claim.name})**", claim.paper, f"{table.seed.nunique()} seeds", ""]
+    for one, difference in differences(claim, table):
+        against = " (control)" if one.control else ""
+        yield [f"{one.says}{against}", "", str(difference), verdict(difference)]
+
+
+def _decided(claim: Claim, table: pd.DataFrame) -> str:
+    rows = [
+        [
+            f"{one.says}{' (control)' if one.control else ''}",
+            str(difference),
+            str(difference.seeds),
+            verdict(difference),
+        ]
+        for one, difference in differences(claim, table)
+    ]
+    return _markdown(["finding", "difference [95 % interval]", "seeds", "verdict"], rows)
+
+
+def _arms(claim: Claim, table: pd.DataFrame) -> str:
+    win_rates = table[(table.figure == "win_rate") & (table.language == "mean")]
+    models = [
+        model for model in dict.fromkeys(win_rates.model) if model.split()[-1] in (*claim.models, "sft", "dpo_en")
+    ]
+    models = sorted(
+        models,
+        key=lambda model: (model not in ("sft", "dpo_en"), model == "dpo_en", model.startswith("control"), model),
+    )
+    rows = [[arm, *(_cell(table, Point(arm, model)) for model in models)] for arm in claim.arms]
+    return _markdown([claim.axis, *models], rows)
+
+
+def _cell(table: pd.DataFrame, point: Point) -> str:
+    found = interval(list(_values(table, point, "win_rate").values()))
+    return "–" if not found.seeds else f"{found.mean:.1f} ± {found.high - found.mean:.1f}"
+
+
+def _values(table: pd.DataFrame, point: Point, figure: str) -> dict[int, float]:
+    return at(table[table.arm == point.arm], point, figure)
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _between(text: str, tables: str) -> str:
+    if BEGIN not in text:
+        text += f"\n{BEGIN}\n{END}\n"
+    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{tables}\n{END}", text, flags=re.S)

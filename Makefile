@@ -86,6 +86,10 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 	@"$(VLLM_VENV)/bin/python" -m pip uninstall -q -y torchvision torchaudio torchcodec
 	@touch "$@"
 
+.PHONY: experiments
+experiments: setup ## every claim over five seeds, with intervals and controls; hours on two cores (ARGS="nll_weight": one)
+	@$(BIN)/python experiments/run.py $(ARGS)
+
 .PHONY: coverage
 coverage: setup ## the tests of `make test`, and which lines and branches of icr/ they leave out
 	@$(PYTEST) --cov --cov-report=term --cov-report=xml $(ARGS)

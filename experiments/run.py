@@ -51,6 +51,9 @@ def run(claims: list[claim.Claim], runs: Path, seeds: list[int], jobs: int) -> N
     for world in dict.fromkeys(arm.world for arm in wanted):
         for seed in seeds:
             worlds.build(runs, world, seed)
+    if any(worlds.REWARD_MODEL in word for arm in wanted for word in arm.overrides):
+        for seed in seeds:
+            worlds.train_reward_model(runs, seed)
     for arm in wanted:
         arms.sweep(runs, arm, seeds, jobs)
 

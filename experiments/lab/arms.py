@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.lab.claim import Arm, Point
-from experiments.lab.worlds import icr, start
+from experiments.lab.worlds import REWARD_MODEL, icr, reward_model, start
 from icr.errors import RunError
 from icr.rundir import Summary, open_run
 
@@ -29,7 +29,7 @@ def sweep(runs: Path, arm: Arm, seeds: Sequence[int], jobs: int) -> None:
         f"model.path={policy}",
         f"model.reference={reference}",
         *SETTINGS,
-        *arm.overrides,
+        *(word.replace(REWARD_MODEL, str(reward_model(runs, "${seed}"))) for word in arm.overrides),
         f"run.dir={runs / arm.folder}",
         "hydra/launcher=joblib",
         f"hydra.launcher.n_jobs={jobs}",

@@ -35,7 +35,7 @@ def write(claim: Claim, table: pd.DataFrame, folder: Path) -> None:
             _decided(claim, table),
             f"Mean target win rate on test prompts, %, ± half a 95 % interval, by {claim.axis}:",
             _arms(claim, table),
-            f"`python experiments/run.py {claim.name}` runs it; `results.csv` has every figure of every seed and language.",
+            f"`make experiments ARGS={claim.name}` runs it; `results.csv` has every figure of each seed and language.",
         ]
     )
     path.write_text(_between(text, tables), encoding="utf-8")

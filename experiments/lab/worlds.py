@@ -30,6 +30,11 @@ def icr(*overrides: str) -> None:
     subprocess.run([sys.executable, "-m", "icr.run", *overrides], check=True)
 
 
+REWARD_MODEL = "REWARD_MODEL"
+"""In an arm's overrides: the folder of the reward model that was trained on the English pairs of the seed."""
+TRAIN = Path(__file__).parents[1] / "reward_model/train.py"
+
+
 def start(runs: Path, world: str, seed: int | str) -> tuple[Path, Path]:
     """Folders of the aligned model and of its SFT model, whether or not they are built yet."""
     home = runs / "starts" / str(seed)
@@ -44,3 +49,17 @@ def build(runs: Path, world: str, seed: int) -> None:
     if not Layout(home / world).summary.is_file():
         _, sft = start(runs, world, seed)
         icr(*WORLDS[world], f"seed={seed}", f"model.path={sft}", f"run.dir={home / world}")
+
+
+def reward_model(runs: Path, seed: int | str) -> Path:
+    """Folder of a seed's reward model, whether or not it is trained yet."""
+    return runs / "starts" / str(seed) / "reward_model"
+
+
+def train_reward_model(runs: Path, seed: int) -> None:
+    """Train the rival of the implicit reward on the pairs that the clean world's aligned model has learnt from."""
+    to, (aligned, sft) = reward_model(runs, seed), start(runs, "clean", seed)
+    if not (to / "model.safetensors").is_file():
+        options = {"--to": to, "--run": aligned.parents[1], "--sft": sft, "--seed": seed}
+        words = [str(word) for option in options.items() for word in option]
+        subprocess.run([sys.executable, str(TRAIN), *words], check=True)

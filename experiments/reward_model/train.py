@@ -24,26 +24,32 @@ from icr.rundir import Layout, PairTable
 from icr.types import PreferencePair
 
 
-def english_pairs(runs: Path) -> list[PreferencePair]:
-    """Judged pairs of the SFT model's own samples, as the English-aligned model has them."""
-    overrides = ["experiment=pocket_english_dpo", "evaluation=none", "trainer.max_steps=1", f"run.dir={runs}"]
+def make_pairs(run: Path) -> None:
+    """Judge pairs of the shipped SFT model's own samples, as the English-aligned model has them."""
+    overrides = ["experiment=pocket_english_dpo", "evaluation=none", "trainer.max_steps=1", f"run.dir={run}"]
     subprocess.run([sys.executable, "-m", "icr.run", *overrides], check=True)
-    return PairTable(PreferencePair).read(Layout(runs).round(0).pairs)
 
 
 def main() -> None:
     """Train, and say how many of the held-out pairs are ordered as they were judged."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, required=True, help="folder of the reward model")
+    parser.add_argument(
+        "--run", type=Path, help="an English DPO run whose pairs are taken; none makes the shipped model's"
+    )
+    parser.add_argument("--sft", type=Path, default=folder("sft"), help="the model that the head is put on")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(1)
-    pairs = english_pairs(arguments.to.with_name(f"{arguments.to.name}_pairs"))
-    renderer = Loader().renderer(str(folder("sft")))
-    model = AutoModelForSequenceClassification.from_pretrained(folder("sft"), num_labels=1)
+    run = arguments.run or arguments.to.with_name(f"{arguments.to.name}_pairs")
+    if not arguments.run:
+        make_pairs(run)
+    pairs = PairTable(PreferencePair).read(Layout(run).round(0).pairs)
+    renderer = Loader().renderer(str(arguments.sft))
+    model = AutoModelForSequenceClassification.from_pretrained(arguments.sft, num_labels=1)
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     sides = [
         [

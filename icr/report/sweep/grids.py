@@ -25,7 +25,7 @@ LONGEST = 60  # characters of a swept value in a table
 
 def jobs_grid(jobs: Jobs) -> Grid:
     """A line per job: what it was given, how it stands, its seconds, and the mean win rate of each model."""
-    models = _models(jobs)
+    models, starts = _models(jobs), {m.name for _, run in jobs.runs for m in run.summary.road if m.kind == "start"}
     keys = jobs.sweep.axes
     grid = Grid("Jobs", ["job", *keys, "status", "seconds", *(display_name(model) for model in models)])
     for entry in jobs.entries:
@@ -38,7 +38,7 @@ def jobs_grid(jobs: Jobs) -> Grid:
     for index, model in enumerate(models):
         found = {row: round(_win_rate(entry, model), 1) for row, entry in enumerate(jobs.entries)}
         known = {row: value for row, value in found.items() if math.isfinite(value)}
-        if len(set(known.values())) > 1:
+        if model not in starts and len(set(known.values())) > 1:
             grid.best |= {(row, first + index) for row, value in known.items() if value == max(known.values())}
     grid.note = "Win rates in percent, the mean over the target languages." if models else "No model was judged."
     return grid
@@ -79,7 +79,8 @@ def headline(jobs: Jobs) -> str:
     counts = Counter(entry.job.status for entry in jobs.entries)
     total = len(jobs.entries)
     ended = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-    text = f"{total} job{'' if total == 1 else 's'}: {ended or 'none'}."
+    ended = f"all {next(iter(counts))}" if len(counts) == 1 and total > 1 else ended
+    text = f"{total} job{'' if total == 1 else 's'}{', ' if ended else ''}{ended}."
     found = [point for point in of_last(jobs, points(jobs)) if point.language == "mean"]
     if found and jobs.axes:
         text += f" Mean win rate of {last_name(jobs)}, %: {_lower_first(highest(found, jobs.axes))}"

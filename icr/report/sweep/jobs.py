@@ -146,7 +146,8 @@ def open_jobs(sweep: Sweep) -> Jobs:
 def _entry(sweep: Sweep, job: Job) -> Entry:
     folder = sweep.run(job)
     if not folder.is_dir():
-        return Entry(job, None, job.error or ("" if job.status is Status.FAILED else "not begun: it has no folder"))
+        gone = f"its folder, {job.folder}, is gone" if job.status is Status.FINISHED else ""
+        return Entry(job, None, gone or job.error or "it has left no folder")
     try:
         run = open_run(folder)
     except RunError as error:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from icr.metrics import Metric
-from icr.report.behind import Plot
+from icr.report.behind import Plot, minus
 from icr.report.curves import binned, end_to_end, logged
 from icr.report.sweep.jobs import short
 from icr.report.sweep.series import TINTS, label
@@ -76,7 +76,9 @@ def _key_legend(figure: Figure, key: str, tints: Mapping[str, str]) -> None:
     if len(tints) > 1:
         names = {label(f"{short(key)} = {value}"): tint for value, tint in tints.items()}
         handles = [Line2D([], [], color=tint, linewidth=2.2, label=name) for name, tint in names.items()]
-        figure.legend(handles=handles[:12], loc="outside upper left", ncols=6, frameon=False, fontsize=9, labelcolor=INK)
+        figure.legend(
+            handles=handles[:12], loc="outside upper left", ncols=6, frameon=False, fontsize=9, labelcolor=INK
+        )
 
 
 def _ends(ends: Mapping[str, Mapping[int, float]]) -> str:
@@ -91,4 +93,4 @@ def _ends(ends: Mapping[str, Mapping[int, float]]) -> str:
             parts.append(f"{title}: {found[top]:.3g}")
         else:
             parts.append(f"{title}: {found[low]:.3g} (job {low}) to {found[top]:.3g} (job {top})")
-    return f"In the last quarter, {'; '.join(parts)}.".replace("-", "−")
+    return minus(f"In the last quarter, {'; '.join(parts)}.")

@@ -96,7 +96,7 @@ def draw(
 
 
 def _size(panels: int, columns: int, rows: int, values: int, names: int, numeric: bool) -> tuple[float, float]:
-    width = 6.6 if panels == 1 else min(10.2, 0.7 + 2.55 * columns if columns > 2 else 9.4)
+    width = 5.6 if panels == 1 else min(10.2, 0.7 + 2.55 * columns if columns > 2 else 9.4)
     each = (3.1 if panels == 1 else 2.1) if numeric else 0.55 + values * max(0.28, 0.14 * names)
     return width, 0.75 + rows * each
 
@@ -114,14 +114,16 @@ def _legend(figure: Figure, panels: dict[str, list[Series]]) -> None:
 
 
 def limits(found: Sequence[Point]) -> tuple[float, float, bool]:
-    """Ends of the axis, and whether an interval goes beyond: that of two seeds may be wider than all that is seen."""
+    """Ends of the axis of shares in percent, and whether an interval goes beyond: that of two seeds may be wider than
+    all that is seen.
+    """
     if not found:
         return 0.0, 1.0, False
     seen = [value for point in found for value in point.seeds.values()]
     halves = [(p.mean, p.half if math.isfinite(p.half) else 0.0) for p in found]
     room = max(1.25 * (max(seen) - min(seen)), 4.0)
-    low = max(min(m - h for m, h in halves), min(seen) - room)
-    high = min(max(m + h for m, h in halves), max(seen) + room)
+    low = max(min(m - h for m, h in halves), min(seen) - room, 0.0)
+    high = min(max(m + h for m, h in halves), max(seen) + room, 100.0)
     cut = any(m - h < low or m + h > high for m, h in halves)
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin, cut

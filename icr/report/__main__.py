@@ -1,6 +1,4 @@
-"""`icr report RUN …`, `python -m icr.report RUN …`: prints the tables of a run, a sweep or an evaluation, and writes its
-page.
-"""
+"""`icr report RUN …`, `python -m icr.report RUN …`: the tables of a run, a sweep or an evaluation, and its page."""
 
 from __future__ import annotations
 

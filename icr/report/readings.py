@@ -93,8 +93,8 @@ def reward_distributions(pairs: Mapping[int, pd.DataFrame]) -> Reading:
         return data, ""
     gaps = (last["chosen"] - last["rejected"]).dropna()
     between = extremes({str(l): float(gap) for l, gap in gaps.items()}, "{:.2f}")
-    text = f"In round {data['round'].max()} chosen stands {signed(gaps.mean(), 2)} nats from rejected, the mean over languages"
-    return data, f"{text}{f': {between}' if between else ''}."
+    text = f"In round {data['round'].max()} chosen less rejected is {signed(gaps.mean(), 2)} nats"
+    return data, f"{text}, the mean over languages{f': {between}' if between else ''}."
 
 
 def length_control(by_language: Mapping[str, LengthCurve]) -> Reading:
@@ -129,13 +129,13 @@ def training(metrics: pd.DataFrame, languages: Sequence[str]) -> Reading:
     if metrics.empty:
         return pd.DataFrame(), ""
     steps = curves.end_to_end(metrics)[0]
-    names = [name for own in curves.PANELS.values() for name in own]
-    names = [*names, *(Metric.REWARDS_MARGINS.of(language) for language in languages)]
+    names = [str(name) for own in curves.PANELS.values() for name in own]
+    names += [*(Metric.REWARDS_MARGINS.of(language) for language in languages)]
     rows = []
     for name in dict.fromkeys(names):
         if curves.logged(metrics, name):
             x, values = curves.binned(steps, metrics[name], curves.POINTS)
-            rows.append(pd.DataFrame({"metric": str(name), "step": x, "value": values}))
+            rows.append(pd.DataFrame({"metric": name, "step": x, "value": values}))
     return (pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()), _moved(metrics)
 
 

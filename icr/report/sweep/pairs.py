@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from icr.report.behind import Plot, extremes, minus
+from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 from icr.report.sweep.jobs import column
 from icr.report.sweep.sentences import named
 from icr.report.sweep.series import label
-from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from icr.metrics import Metric
 from icr.report.behind import Plot, minus
 from icr.report.curves import binned, end_to_end, logged
+from icr.report.svg import CHOSEN, INK, MUTED, clean, inline, new_figure
 from icr.report.sweep.jobs import short
 from icr.report.sweep.series import TINTS, label
-from icr.report.svg import CHOSEN, INK, MUTED, clean, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def training(jobs: Jobs) -> Plot:
 def _tints(jobs: Jobs, key: str) -> dict[str, str]:
     """A colour per value of the key: from dark to light for numbers."""
     if not key:
-        return {value: CHOSEN for value in {jobs.value(job, key) for job in jobs.sweep.jobs}}
+        return dict.fromkeys({jobs.value(job, key) for job in jobs.sweep.jobs}, CHOSEN)
     values = jobs.values(key)
     if jobs.numeric(key) and len(values) > 2:
         at = np.linspace(0, len(SEQUENCE) - 1, len(values)).round().astype(int)

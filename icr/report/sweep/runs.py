@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from icr.errors import RunError
+from icr.report.sweep.jobs import canonical
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
 from icr.rundir.sweeps import Job, Status, Sweep, is_sweep, open_sweep
@@ -20,7 +21,7 @@ NOT_SETTINGS = ("run", "hydra", "logger", "controls", "cluster")
 
 
 def as_sweep(directories: Sequence[Path], to: Path) -> Sweep:
-    """The runs in these directories, and the jobs of those that hold a sweep, as a sweep in the folder `to`, which is made.
+    """The runs in these directories, and the jobs of those that hold a sweep, as a sweep in `to`, which is made.
 
     Each is given the settings, of those that any of them was given, in which they differ.
 
@@ -118,4 +119,4 @@ def _written(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
-    return str(value)
+    return canonical(str(value))

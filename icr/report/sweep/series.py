@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from icr.report.sweep.jobs import as_number, short
 from icr.report.svg import CHOSEN, INK, MARKERS, MUTED, PALETTE, RULE, clean, new_figure
+from icr.report.sweep.jobs import as_number, short
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -102,13 +101,13 @@ def _size(panels: int, columns: int, rows: int, values: int, names: int, numeric
 
 
 def _legend(figure: Figure, panels: dict[str, list[Series]]) -> None:
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     if len(handles) > 1:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside upper left", ncols=5, frameon=False, fontsize=9,
+            list(handles.values()), list(handles), loc="outside upper left", ncols=5, frameon=False, fontsize=9,
             labelcolor=INK, handletextpad=0.4, columnspacing=1.4,
         )  # fmt: skip
 
@@ -138,8 +137,11 @@ def _lines(axes: Axes, own: Sequence[Series], values: Sequence[str]) -> None:
         shift = 0.012 * (index - (len(own) - 1) / 2)
         x = [_moved(as_number(value), shift, numbers, logarithmic) for value, _ in series.places]
         y = [point.mean for _, point in series.places]
-        style = {"linestyle": (0, (4, 2)) if series.dashes else "-", "linewidth": 1.3 if series.dashes else 1.9}
-        axes.plot(x, y, color=series.tint, marker=series.mark, markersize=4.5, label=label(series.name), **style)
+        dashes, width = ((0, (4, 2)), 1.3) if series.dashes else ("-", 1.9)
+        axes.plot(
+            x, y, color=series.tint, marker=series.mark, markersize=4.5, linestyle=dashes, linewidth=width,
+            label=label(series.name),
+        )  # fmt: skip
         for place, (_, point) in zip(x, series.places, strict=True):
             _bar(axes, point, place, series.tint, upright=True)
     ticks = numbers if len(numbers) <= 8 else numbers[:: -(-len(numbers) // 8)]
@@ -173,7 +175,7 @@ def _dots(axes: Axes, own: Sequence[Series], values: Sequence[str]) -> None:
 def _bar(axes: Axes, point: Point, place: float, tint: str, upright: bool) -> None:
     """The interval, and a faint dot per seed."""
     if math.isfinite(point.half):
-        ends = np.array([point.mean - point.half, point.mean + point.half])
+        ends = [point.mean - point.half, point.mean + point.half]
         both = ([place, place], ends) if upright else (ends, [place, place])
         axes.plot(*both, color=tint, linewidth=1.4, solid_capstyle="butt", alpha=0.8)
     if len(point.seeds) > 1:

@@ -25,14 +25,14 @@ QUANTITIES = {"reward": "reward, nats", "tokens": "length, tokens"}
 
 
 def settings_of(jobs: Jobs) -> dict[tuple[str, ...], str]:
-    """The settings in the order of the jobs, at most `ROWS`, and how they are written."""
-    found = dict.fromkeys(jobs.setting(job) for job in jobs.sweep.jobs)
+    """The settings of runs that can be read, in their order, at most `ROWS`, and how they are written."""
+    found = dict.fromkeys(jobs.setting(job) for job, _ in jobs.runs)
     return {setting: named(jobs.axes, setting) for setting in list(found)[:ROWS]}
 
 
 def rows_note(jobs: Jobs) -> str:
     """Says so where settings are left out of a plot."""
-    total = len({jobs.setting(job) for job in jobs.sweep.jobs})
+    total = len({jobs.setting(job) for job, _ in jobs.runs})
     return f" The first {ROWS} of {total} settings are drawn." if total > ROWS else ""
 
 

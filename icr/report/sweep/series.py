@@ -45,7 +45,7 @@ class Series:
 def label(text: str) -> str:
     """A label that is drawn as it is: cut to a length, and without the meaning that `$` has for matplotlib."""
     cut = text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
-    return cut.replace("\\", "\\\\").replace("$", r"\$") if "$" in cut else cut
+    return cut.replace("$", r"\$")
 
 
 def tinted(names: Sequence[str]) -> dict[str, tuple[str, str]]:

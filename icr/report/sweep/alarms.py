@@ -45,7 +45,7 @@ class Alarm:
 
 
 FALLING = Alarm("chosen log-prob, nats", "chosen responses became less likely than under the reference, nats", low=-1.0)
-DRIFT = Alarm("length against the start", "answers are this many times as long as the start's", low=0.75, high=1.25)
+DRIFT = Alarm("length against the start", "answers are this many times as long as the start's", low=1 / 1.5, high=1.5)
 ASTRAY = Alarm("off-language, %", "answers in another language, %", high=10.0)
 CIRCLES = Alarm("repeating, %", "answers that run in circles, %", high=10.0)
 ALARMS = (FALLING, DRIFT, ASTRAY, CIRCLES)

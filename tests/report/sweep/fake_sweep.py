@@ -43,7 +43,6 @@ def write_run(directory: Path, overrides: Mapping[str, str], rate: Rate = rising
         "rejected_reward": -0.2,
         "chosen_tokens": 14.0,
         "rejected_tokens": 13.0,
-        "alpha": 0.01,
     }
     entry = RoundCounts(0, **{name: dict.fromkeys(LANGUAGES, value) for name, value in means.items()})
     entry = replace(entry, pairs=dict.fromkeys(LANGUAGES, 40))

@@ -26,7 +26,7 @@ SHORT = {
     "loss.alpha": "α",
     "loss.beta": "β",
     "sampling.n": "K",
-    "data.prompts_per_language": "prompts per language",
+    "data.prompts_per_language": "prompts",
     "optim.lr": "learning rate",
     "iterations": "rounds",
 }

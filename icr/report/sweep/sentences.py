@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -38,20 +39,29 @@ def highest(found: Sequence[Point], keys: Sequence[str]) -> str:
 
 
 def highest_at(found: Sequence[Point], keys: Sequence[str], key: str) -> str:
-    """Where points of one model are highest over one key, at each value of the others; over all keys where these are
-    many.
+    """Where points of one model are highest over one key, at each value of the others; where these are many, how
+    often each value is the highest.
     """
     place, others = keys.index(key), [other for other in keys if other != key]
     groups: dict[tuple[str, ...], list[Point]] = {}
     for point in found:
         groups.setdefault((*point.setting[:place], *point.setting[place + 1 :]), []).append(point)
-    if not others or len(groups) > GROUPS:
+    if not others:
         return highest(found, keys)
+    if len(groups) > GROUPS:
+        return f"{_winners(groups.values(), place, key)} {highest(found, keys)}"
     parts = []
     for setting, own in groups.items():
         alone = [replace(point, setting=(point.setting[place],)) for point in own]
         parts.append(f"At {named(others, setting)}: {lower_first(_highest(alone, [key]))}")
     return " ".join(parts) + _note(found)
+
+
+def _winners(groups: Iterable[Sequence[Point]], place: int, key: str) -> str:
+    """In how many settings of the other keys each value of this one is the highest."""
+    tops = Counter(max(own, key=lambda point: point.mean).setting[place] for own in groups if len(own) > 1)
+    counts = ", ".join(f"{value} in {count}" for value, count in tops.most_common(GROUPS))
+    return f"Over {tops.total()} settings of the other keys, it is highest at {short(key)} = {counts}." if tops else ""
 
 
 def lower_first(text: str) -> str:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from icr.report.sweep.points import Point, half_width, intervals_note, quantile
-from icr.report.sweep.sentences import highest, lower
+from icr.report.sweep.sentences import highest, highest_at, lower
+from icr.report.sweep.series import apart, label, limits
 
 
 def point(value, *seeds, error=math.nan):
@@ -48,3 +49,33 @@ def test_it_is_said_what_intervals_are_of():
     assert "over 2 to 3 seeds" in intervals_note([several, point("1", 1.0, 2.0)])
     assert "where there is a single seed, of one seed's evaluation" in intervals_note([several, alone])
     assert intervals_note([point("0", 1.0)]) == "No intervals are known."
+
+
+def test_over_many_settings_of_the_other_keys_the_best_values_are_counted():
+    settings = [(loss, str(n)) for n in range(6) for loss in ("dpo", "kto")]
+    found = [
+        Point(s, "M0", "round", "mean", {"0": 50.0 + (s == ("dpo", "0")) + (s[0] == "kto") * 0.5}) for s in settings
+    ]
+    says = highest_at(found, ["loss", "sampling.n"], "loss")
+    assert says.startswith("Over 6 settings of the other keys, it is highest at loss = kto in 5, dpo in 1. Highest at ")
+
+
+def test_ticks_stand_apart_and_the_ends_are_kept():
+    numbers = [100.0, 1000.0, 3000.0, 5000.0]
+    assert apart([math.log(n) for n in numbers], numbers) == [100.0, 1000.0, 5000.0]
+    assert apart([0.0, 0.5, 1.0], [0.0, 0.5, 1.0]) == [0.0, 0.5, 1.0]
+    assert apart([3.0], [3.0]) == [3.0]
+    assert apart([0.0, 0.01], [0.0, 0.01]) == [0.0, 0.01]
+
+
+def test_bars_longer_than_all_that_is_seen_are_cut():
+    wide = [point("0", 50.0, 52.0), point("1", 51.0, 53.0)]  # ± 12.7
+    low, high, cut = limits(wide)
+    assert cut
+    assert 44 < low < 50 < 53 < high < 58
+    assert not limits([point("0", 50.0, error=1.0)])[2]
+
+
+def test_labels_are_cut_and_mean_what_they_say():
+    assert label("a" * 99).endswith("a…")
+    assert label("$x$") == r"\$x\$"

@@ -62,10 +62,12 @@ class OneAxisTracking(ABC):
         """Log what is new of a model's figures, at its place on the axis `model`."""
 
     def paired(self, round: int) -> None:
-        """Called when the round's pairs are there, and before its first step."""
+        """Called when the round's pairs are there, and before its first step; does nothing unless a tracker has use."""
+        return
 
     def ended(self, round: int) -> None:
-        """Called after the last step of a round's training."""
+        """Called after the last step of a round's training; does nothing either."""
+        return
 
     def loggers(self, round: int) -> Sequence[Logger]:
         """The round's CSV file, and the tracker's own."""

@@ -118,15 +118,15 @@ class MlflowTracking(_LoggerTracking):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.directory.resolve()}/mlflow.db"
         own = self.folder / "run"
-        logger = MLFlowLogger(
-            experiment_name=self.experiment,
-            run_name=self.directory.resolve().name,
-            tracking_uri=uri,
-            tags={"icr.tags": ", ".join(run.tags)},
-            artifact_location=None if self.uri else str(self.folder.resolve()),
-            run_id=own.read_text(encoding="utf-8") if own.is_file() else None,
-        )
         try:
+            logger = MLFlowLogger(
+                experiment_name=self.experiment,
+                run_name=self.directory.resolve().name,
+                tracking_uri=uri,
+                tags={"icr.tags": ", ".join(run.tags)},
+                artifact_location=str(self.folder.resolve()) if uri.startswith("sqlite:") else None,
+                run_id=own.read_text(encoding="utf-8") if own.is_file() else None,
+            )
             found = logger.run_id
         except (MlflowException, OSError) as error:
             raise ConfigError(f"logger=mlflow cannot start: {one_line(error)} Look at logger.uri.") from error

@@ -46,18 +46,17 @@ def lineage(directory: Path, round: int, config: Mapping[str, Any]) -> dict[str,
     sampled, rewarded = (made[stage]["key"]["upstream"] if stage in made else {} for stage in stages.data[:2])
     start = config.get("model", {}).get("path")
     pairs = read_frame(files.pairs, ["language"])
+    holds = made[stages.pairs]["files"] if stages.pairs in made else {}
     return {
         "round": round,
         "pairs": {} if pairs is None or pairs.empty else pairs["language"].value_counts(sort=False).to_dict(),
         "sampled_by": round_stages(round - 1).model if round else start,
         "sampled_by_version": sampled.get("policy"),
-        "prompts_sha256": sampled.get("prompts"),
+        "prompts_hash": sampled.get("prompts"),
         "reward_pair": dict(config.get("reward_pair", {})),
         "reward_policy_version": rewarded.get("reward_policy"),
         "reward_reference_version": rewarded.get("reward_reference"),
-        "files": {name: dict(holds) for name, holds in made[stages.pairs]["files"].items()}
-        if stages.pairs in made
-        else {},
+        "files": {name: dict(content) for name, content in holds.items()},
     }
 
 

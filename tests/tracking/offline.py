@@ -75,7 +75,7 @@ def read(run_dir: Path) -> Offline:
         tags=list(runs[0].tags),
         alerts=[(record.alert.title, record.alert.text) for record in found if record.HasField("alert")],
         artifacts=[
-            {"name": a.name, "type": a.type, "aliases": list(a.aliases), "metadata": json.loads(a.metadata)}
+            {"name": a.name, "type": a.type, "aliases": list(a.aliases), "metadata": json.loads(a.metadata or "{}")}
             for a in artifacts
         ],
     )
@@ -97,9 +97,16 @@ def records(folder: Path) -> list[Record]:
 
 
 def _items(items: Iterable[Any]) -> dict[str, Any]:
-    """Keys and values of a record, without those of W&B's own."""
-    found = {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
-    return {key: value for key, value in found.items() if not key.startswith("_")}
+    """Keys and values of a record, without those of W&B's own; what has parts, such as a table, as a dictionary."""
+    found: dict[str, Any] = {}
+    for item in items:
+        key, *part = [*item.nested_key] or [item.key]
+        value = json.loads(item.value_json)
+        if part:
+            found.setdefault(key, {})["/".join(part)] = value
+        elif not key.startswith("_"):
+            found[key] = value
+    return found
 
 
 def _records(content: bytes) -> Iterator[Record]:

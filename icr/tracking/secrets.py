@@ -20,7 +20,7 @@ KEYS = {"api", "access", "private", "secret", "account", "auth", "subscription"}
 """So does one that ends in one of them and `key`."""
 
 VALUES = re.compile(
-    r"(?i)\b(bearer|basic) \S{6,}|\b(sk|pk|rk|hf|ghp|gho|ghs|glpat|xox[a-z])[-_][\w-]{16,}|\bAKIA\w{16}\b"
+    r"(?i:^(bearer|basic) \S{6,}$)|\b(sk|pk|rk|hf|ghp|gho|ghs|glpat|xox[a-z])[-_][\w-]{16,}|\bAKIA\w{16}\b"
 )
 """What tells a secret by itself, as the providers of keys write them."""
 

@@ -22,6 +22,7 @@ from icr.tracking.alerts import WINDOW, Alert, Alerts
 from icr.tracking.axis import OneAxisTracking
 from icr.tracking.figures import pair_figures
 from icr.tracking.round_data import lineage, samples
+from icr.tracking.secrets import without_secrets
 
 if TYPE_CHECKING:
     import wandb
@@ -82,7 +83,8 @@ class WandbTracking(OneAxisTracking):
         import wandb
 
         folder = self.directory.resolve()
-        tags = [tag[:TAG] for tag in dict.fromkeys([*run.tags, *map(str, self.tags)]) if tag]
+        own = without_secrets({"tags": [str(tag) for tag in self.tags]})["tags"]
+        tags = [tag[:TAG] for tag in dict.fromkeys([*run.tags, *own]) if tag]
         try:
             with _no_arguments():
                 self._run = wandb.init(

@@ -61,19 +61,18 @@ def test_offline_run_needs_no_account_and_holds_results_samples_and_pairs(tmp_pa
     rows = json.loads((found.folder / "files" / tables[0]["samples"]["path"]).read_text("utf-8"))
     columns = {name: [row[n] for row in rows["data"]] for n, name in enumerate(rows["columns"])}
     assert {columns["language"].count(code) for code in LANGUAGES} == {20}
-    # Two prompts of ten samples each, in each language: one pair of each.
-    assert [columns["role"].count(role) for role in ("chosen", "rejected", "")] == [16, 16, 128]
-    chosen = [
-        (row["id"], row["language"], row["chosen_k"])
-        for row in open_run(directory).table(0, "pairs").to_dict("records")
-    ]
-    keys = zip(columns["id"], columns["language"], columns["k"], strict=True)
-    assert {key for key, role in zip(keys, columns["role"], strict=True) if role == "chosen"} <= set(chosen)
-    pairs = [artifact for artifact in found.artifacts if artifact["type"] == "dataset"]
-    assert [(artifact["name"], artifact["metadata"]["round"]) for artifact in pairs] == [("pairs", 0), ("pairs", 1)]
-    assert pairs[1]["metadata"]["sampled_by"] == "round_0/model"
-    assert pairs[1]["metadata"]["reward_pair"] == {"policy": "dpo_en"}
-    assert "round_1" in pairs[1]["aliases"]
+    shown = set(zip(columns["id"], columns["language"], columns["k"], strict=True))
+    pairs = open_run(directory).table(0, "pairs")
+    for role in ("chosen", "rejected"):
+        paired = {key for key in zip(pairs["id"], pairs["language"], pairs[f"{role}_k"], strict=True) if key in shown}
+        roles = zip(columns["id"], columns["language"], columns["k"], columns["role"], strict=True)
+        assert {(id, language, k) for id, language, k, of in roles if of == role} == paired
+        assert len(paired) > 8
+    kept = [artifact for artifact in found.artifacts if artifact["type"] == "dataset"]
+    assert [(artifact["name"], artifact["metadata"]["round"]) for artifact in kept] == [("pairs", 0), ("pairs", 1)]
+    assert kept[1]["metadata"]["sampled_by"] == "round_0/model"
+    assert kept[1]["metadata"]["reward_pair"] == {"policy": "dpo_en"}
+    assert "round_1" in kept[1]["aliases"]
 
 
 def test_samples_and_pairs_can_be_kept_to_oneself(tmp_path):
@@ -175,8 +174,7 @@ def whole(tmp_path_factory) -> tuple[Path, Offline]:
         *("langs=[en,sw]", "iterations=2", "loss=kto", "trainer.max_steps=2", "diagnosis.identify=true"),
         *("data.prompts_per_language=4", "sampling.n=3", "evaluation.prompts.prompts_per_language=4"),
         "+evaluation.language_check={_target_: icr.rounds.LanguageGate, languages: [en,sw]}",
-        f"+model.shape={{model_type: llama, api_key: {SECRETS['']}}}",
-        f"langs.names={{sw: {SECRETS['SOME_API_KEY']}}}",
+        f"+model.shape={{model_type: llama, api_key: {SECRETS['']}, note: {SECRETS['SOME_API_KEY']}}}",
         f"logger.tags=['http://me:{SECRETS['url']}@host']",
     ]
     command = [
@@ -198,9 +196,9 @@ def test_what_a_run_logs_is_in_the_list_and_the_list_is_what_it_logs(whole):
     directory, found = whole
     listed = set(logged(["en", "sw"], open_run(directory).summary.reward_accuracy))
     assert found.logged - AXES <= listed
-    # The embedded judge scores answers one by one: it has no orders.
-    orders = {name for figure in (Figure.FLIP_RATE, Figure.ORDER_KAPPA) for name in _names(figure)}
-    assert listed - found.logged == orders
+    # The embedded judge scores answers one by one, so that there are no orders, and its prompts have no difficulty.
+    absent = (Figure.FLIP_RATE, Figure.ORDER_KAPPA, Figure.LC_WIN_RATE_SE)
+    assert listed - found.logged == {name for figure in absent for name in _names(figure)}
 
 
 def test_a_run_logs_each_step_at_its_place(whole):
@@ -224,7 +222,8 @@ def test_a_run_says_what_it_is(whole):
     directory, found = whole
     assert {"icr", "kto", "implicit", "pocket", "en", "sw"} <= set(found.tags)
     assert found.config["loss"]["_target_"] == "icr.losses.KTO"
-    assert found.config["model"]["shape"] == {"model_type": "llama", "api_key": "<hidden>"}
+    assert found.config["model"]["shape"] == {"model_type": "llama", "api_key": "<hidden>", "note": "<hidden>"}
+    assert "http://host" in found.tags
     first, second = (artifact["metadata"] for artifact in found.artifacts if artifact["name"] == "pairs")
     assert second["sampled_by"] == "round_0/model"
     assert first["sampled_by_version"] != second["sampled_by_version"]

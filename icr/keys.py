@@ -11,7 +11,7 @@ are hashed by content.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 
 from icr.config import Settings
 from icr.evaluation import OpenEvaluation, StageParts, Subject
@@ -137,8 +137,8 @@ class Keys:
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
             own |= self._loading()
         self._add(stage, own, upstream)
-        rows = self.known[round_stages(round).responses].rows
-        if rows and type(settings.reward).__module__.startswith("icr."):
+        rows, own_stages = self.known[round_stages(round).responses].rows, astuple(round_stages(round))
+        if rows and stage in own_stages and type(settings.reward).__module__.startswith("icr."):
             each = {name: version for name, version in upstream.items() if name != "prompts"}
             self._add_rows(stage, own, {**each, "responses": rows.base.version})
 

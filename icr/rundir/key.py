@@ -71,6 +71,15 @@ class Rows:
     base: Key
     n: int
 
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"base": self.base.as_json(), "n": self.n}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Rows:
+        """What `as_json` has made."""
+        return cls(Key.from_json(stored["base"]), stored["n"])
+
 
 def made_from(stage: str, keys: Mapping[str, Key]) -> list[str]:
     """Names of the stages among `keys` that are made of `stage`, and of those that are made of these."""

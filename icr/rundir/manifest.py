@@ -22,6 +22,7 @@ class Entry(TypedDict):
         finished: when, in UTC.
         files: what its files hold.
         environment: what its content depends on besides its key (`icr.rundir.cache.environment`).
+        rows: of a table by prompt, `base` and `n` of `icr.rundir.key.Rows`.
         shared: when it was taken from the cache, in UTC; not there of what the run has made itself.
     """
 
@@ -31,6 +32,7 @@ class Entry(TypedDict):
     finished: str
     files: Files
     environment: NotRequired[dict[str, str]]
+    rows: NotRequired[dict[str, Any]]
     shared: NotRequired[str]
 
 

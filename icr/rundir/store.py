@@ -235,6 +235,8 @@ class RunDirectory:
             )
             if self.origin and self.origin.vouches_for(self.keys[stage]):
                 entry["environment"] = dict(self.origin.environment)
+                if rows := self.keys[stage].rows:
+                    entry["rows"] = rows.as_json()
             before = self.manifest["lost"].get(stage)
             return entry, self._discard_after(stage) if before and before["files"] != entry["files"] else []
 

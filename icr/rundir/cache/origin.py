@@ -30,7 +30,9 @@ SHOWING = {
     "terminal.py",
     "tracking",
 }
-"""Rooms of icr that show what others have made, and make no number of a stage."""
+"""Rooms of icr that make no number of a stage."""
+NO_SOURCE = {"__pycache__", "assets", "conf"}
+"""Folders of what is made of source, of settings, and of models: keys have the content of these two."""
 LIBRARIES = ("torch", "transformers", "tokenizers", "lightning", "numpy")
 
 
@@ -118,9 +120,9 @@ def _installed(found: type) -> bool:
 def _source() -> str:
     home = Path(icr.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(home.rglob("*.py")):
+    for file in sorted(path for path in home.rglob("*") if path.is_file()):
         within = file.relative_to(home)
-        if SHOWING.isdisjoint(within.parts):
+        if (SHOWING | NO_SOURCE).isdisjoint(within.parts):
             digest.update(str(within).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -78,7 +78,7 @@ def _tables(cache: StageCache, kind: str, key: Key) -> Path:
 
 
 def _name(prompt: Prompt) -> str:
-    return fingerprint.of_value([prompt.id, prompt.language, prompt.text, prompt.english])
+    return fingerprint.of_value([prompt.id, prompt.language, prompt.text, prompt.english, *prompt.earlier])
 
 
 def _made_of(prompt: Prompt, made_of: MadeOf | None) -> list[str]:

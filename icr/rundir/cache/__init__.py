@@ -4,5 +4,4 @@ stages.py        whole stages: put, taken as hard links, checked
 rows.py          tables of responses and rewards, of which fewer prompts or fewer responses are a part
 claims.py        who makes a stage now, on this host or another
 origin.py        what a stage depends on besides its key: code, libraries, device
-command.py       what `icr cache` lists, prunes and adds
 """

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from icr.cache import contents
 from icr.errors import ConfigError
 from icr.rundir import Key, RunDirectory, Table
-from icr.rundir.cache import claims, command
+from icr.rundir.cache import claims
 from icr.rundir.cache.claims import Claim
 from icr.rundir.cache.origin import Origin, foreign_classes
 from icr.rundir.cache.stages import StageCache
@@ -139,15 +140,15 @@ def test_a_damaged_stage_is_made_again(tmp_path, cache, caplog):
 def test_an_emptied_cache_takes_nothing_from_a_run(tmp_path, cache):
     run(tmp_path / "a", cache)
     first = run(tmp_path / "b", cache)
-    command.prune(cache, command.listed(cache))
-    assert not command.listed(cache)
+    contents.prune(cache, contents.listed(cache))
+    assert not contents.listed(cache)
     assert run(tmp_path / "b", None) == first
 
 
 def test_a_finished_run_can_be_added(tmp_path, cache):
     key = keys()["round_0/skipped"]
     RunDirectory(tmp_path / "a", {"round_0/skipped": key}, HERE).json("round_0/skipped", lambda: {"rows": 1})
-    assert command.add(cache, tmp_path / "a") == (1, 0)
+    assert contents.add(cache, tmp_path / "a") == (1, 0)
     again = RunDirectory(tmp_path / "b", {"round_0/skipped": key}, HERE, StageCache(cache, HERE))
     assert again.json("round_0/skipped", lambda: pytest.fail("made again")) == {"rows": 1}
 
@@ -155,28 +156,28 @@ def test_a_finished_run_can_be_added(tmp_path, cache):
 def test_what_has_no_origin_is_not_added(tmp_path, cache):
     store = RunDirectory(tmp_path / "a", keys())
     store.json("round_0/skipped", dict)
-    assert command.add(cache, tmp_path / "a") == (0, 1)
+    assert contents.add(cache, tmp_path / "a") == (0, 1)
 
 
 def test_old_and_surplus_stages_are_pruned(tmp_path, cache):
     run(tmp_path / "a", cache)
-    for one in command.listed(cache):
+    for one in contents.listed(cache):
         os.utime(one.shared.folder / "entry.json", (0, 0))
     run(tmp_path / "b", cache, temperature=2.0)
-    found = command.listed(cache)
+    found = contents.listed(cache)
     assert len(found) == 4
-    assert command.to_prune(found, 86400, None) == found[2:]
-    assert command.to_prune(found, None, sum(one.bytes for one in found[:3])) == found[3:]
+    assert contents.to_prune(found, 86400, None) == found[2:]
+    assert contents.to_prune(found, None, sum(one.bytes for one in found[:3])) == found[3:]
 
 
 @pytest.mark.parametrize(("text", "is_"), [("12h", 43200), ("1.5G", 1.5e9)])
 def test_ages_and_sizes(text, is_):
-    assert command.amount(text) == is_
+    assert contents.amount(text) == is_
 
 
 def test_another_amount_is_refused():
     with pytest.raises(ConfigError, match="'3 apples' is no age"):
-        command.amount("3 apples")
+        contents.amount("3 apples")
 
 
 class Mine:

@@ -15,7 +15,7 @@ from rich.table import Table
 from icr.terminal import guarded
 
 if TYPE_CHECKING:
-    from icr.rundir.cache.command import Listed
+    from icr.cache.contents import Listed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,23 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(options: argparse.Namespace, prune: argparse.ArgumentParser) -> None:
-    from icr.rundir.cache import command  # Not for --help.
+    from icr.cache import contents  # Not for --help.
 
     if options.word == "add":
         for run in options.run:
-            added, left = command.add(options.dir, run)
+            added, left = contents.add(options.dir, run)
             print(f"{run}: {added} stages are in {options.dir}" + (f", {left} cannot be shared" if left else ""))
         return
-    found = command.listed(options.dir)
+    found = contents.listed(options.dir)
     if options.word != "prune":
         _show(found, options.dir)
         return
     if not options.older_than and not options.larger_than:
         prune.error("say what is to go: --older-than 30d, --larger-than 20G, or both")
-    age, size = (given and command.amount(given) for given in (options.older_than, options.larger_than))
-    gone = command.to_prune(found, age or None, size or None)
+    age, size = (given and contents.amount(given) for given in (options.older_than, options.larger_than))
+    gone = contents.to_prune(found, age or None, size or None)
     if not options.dry_run:
-        command.prune(options.dir, gone)
+        contents.prune(options.dir, gone)
     verb = "would be removed" if options.dry_run else "are removed"
     print(f"{len(gone)} of {len(found)} stages {verb}, {_size(sum(one.bytes for one in gone))}")
 

@@ -29,6 +29,7 @@ WORDS = {
     "report": Word("icr.report.__main__", "print the tables of a run or a sweep and write its page"),
     "evaluate": Word("icr.evaluate.__main__", "measure models: win rates by a judge, and other benchmarks"),
     "doctor": Word("icr.doctor.__main__", "examine models and prompts, and plan memory and hours, before a run"),
+    "cache": Word("icr.cache.__main__", "list and prune the stages that runs share"),
     "export": Word("icr.export.__main__", "write a model of a run as a folder to share, and push it"),
 }
 

@@ -11,14 +11,16 @@ are hashed by content.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 
 from icr.config import Settings
 from icr.evaluation import OpenEvaluation, StageParts, Subject
 from icr.models import Loader
 from icr.rundir import Key, fingerprint
 from icr.rundir.fingerprint import Json
+from icr.rundir.key import Rows
 from icr.rundir.layout import accuracy_stage, round_stages
+from icr.sampling import TransformersSampler
 from icr.types import Demonstration, Preference, Prompt
 
 
@@ -85,11 +87,13 @@ class Keys:
     def _regenerated(self, round: int, policies: Sequence[str]) -> dict[str, str]:
         """Adds the keys of a round's data; returns what its pairs are made of."""
         stages, settings = round_stages(round), self.settings
-        self._add(
-            stages.responses,
-            {"sampling": settings.sampling, "seed": settings.seed, **self._loading()},
-            {"policy": self._version(policies[round]), "prompts": _texts(self.prompts, "text")},
-        )
+        own = {"sampling": settings.sampling, "seed": settings.seed, **self._loading()}
+        policy = {"policy": self._version(policies[round])}
+        self._add(stages.responses, own, {**policy, "prompts": _texts(self.prompts, "text")})
+        if type(settings.sampling) is TransformersSampler:
+            # A response depends on its number, not on how many there are.
+            one = replace(settings.sampling, n=1)
+            self._add_rows(stages.responses, {**own, "sampling": one}, policy)
         self._rewards(stages.rewards, settings.reward_prompt, round, policies)
         choosing = {name: vars(settings)[name] for name in ("length_control", "gate", "pairing")}
         rewards = {"rewards": self._version(stages.rewards)}
@@ -133,6 +137,10 @@ class Keys:
             upstream |= {"reward_policy": self._version(policy), "reward_reference": self._version(reference)}
             own |= self._loading()
         self._add(stage, own, upstream)
+        rows, own_stages = self.known[round_stages(round).responses].rows, astuple(round_stages(round))
+        if rows and stage in own_stages and type(settings.reward).__module__.startswith("icr."):
+            each = {name: version for name, version in upstream.items() if name != "prompts"}
+            self._add_rows(stage, own, {**each, "responses": rows.base.version})
 
     def _reference_settings(self) -> dict[str, object]:
         """What the reference log-probs beside the pairs depend on."""
@@ -162,6 +170,11 @@ class Keys:
     def _version(self, model_or_stage: str) -> str:
         known = self.known.get(model_or_stage)
         return known.version if known else fingerprint.of_model(model_or_stage)
+
+    def _add_rows(self, stage: str, settings: Mapping[str, object], upstream: Mapping[str, str]) -> None:
+        """Adds to the key of a table by prompt what each of its rows depends on."""
+        rows = Rows(_key(settings, upstream), self.settings.sampling.n)
+        self.known[stage] = replace(self.known[stage], rows=rows)
 
     def _add(self, stage: str, settings: Mapping[str, object], upstream: Mapping[str, str]) -> None:
         self.known[stage] = _key(settings, upstream)

@@ -25,6 +25,8 @@ from icr.models.whole import check_files
 from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
+from icr.rundir.cache.origin import Origin
+from icr.rundir.cache.stages import StageCache
 from icr.rundir.layout import round_stages
 from icr.tracking import Tracker, model_figures
 from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs, RoundStart
@@ -71,7 +73,9 @@ class Pipeline:
         self.prompts, self.given = self._data(settings.data)
         self.evaluation = self._evaluation()
         keys = Keys(settings, self.prompts.prompts, self.given, self.evaluation, self.context)
-        self.store = RunDirectory(self.directory, keys.of_run())
+        origin = Origin.of(settings, self.device)
+        cache = StageCache(settings.cache.dir, origin) if settings.cache.dir else None
+        self.store = RunDirectory(self.directory, keys.of_run(), origin, cache)
 
     def run(self, tracker: Tracker) -> list[ModelResult]:
         """Everything that is not done yet; returns each evaluated model.

@@ -6,10 +6,13 @@ import importlib.metadata
 import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Sweeps share stages through a folder of the user's: those of tests do not.
+os.environ["ICR_CACHE"] = tempfile.mkdtemp(prefix="icr-cache-")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import random

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, optional, require_given, typed, values_of
 from icr.config.settings import (
     TRAINING_REFERENCES,
+    CacheSettings,
     Languages,
     ModelSettings,
     OptimSettings,
@@ -90,6 +92,7 @@ def build(cfg: DictConfig) -> Settings:
         iterations=cfg.iterations,
         controls=_controls(values_of(cfg, "controls")),
         logger=make(cfg, "logger"),
+        cache=_cache(cfg),
         run=typed(RunSettings, "run", values_of(cfg, "run")),
     )
     check_family(settings.made_for, settings.model)
@@ -152,6 +155,13 @@ def evaluation_of(cfg: DictConfig) -> JudgedEvaluation | None:
     except ConfigError as error:
         raise ConfigError(f"evaluation (n and sampling): {error}") from error
     return evaluation
+
+
+def _cache(cfg: DictConfig) -> CacheSettings:
+    folder = cfg.cache.dir
+    if folder is not None and (not isinstance(folder, str) or not folder.strip()):
+        raise ConfigError(f"cache.dir must be the name of a folder, or null, got {folder!r}.")
+    return CacheSettings(Path(folder).expanduser() if folder else None)
 
 
 def _check_data(data: DataSource, stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 import re
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def _run_folder(name: object) -> str:
     return str(name)
 
 
+def _cache_folder() -> str | None:
+    """Where the jobs of a sweep share stages; None where there is no sweep, and nothing to share."""
+    home = os.environ.get("ICR_CACHE", "~/.cache/icr")
+    return str(Path(home).expanduser() / "stages") if _sweep_name() else None
+
+
+OmegaConf.register_new_resolver("cache_folder", _cache_folder, replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 OmegaConf.register_new_resolver(

@@ -115,6 +115,14 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class CacheSettings:
+    """Which stages runs share. Config group `cache`."""
+
+    dir: Path | None = field(compare=False)
+    """Folder of the stages that runs share; None shares none."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """A whole run, checked. Each field is the group or key of `conf/config.yaml` that has its name."""
 
@@ -146,6 +154,7 @@ class Settings:
     iterations: int = field(compare=False)
     controls: Mapping[str, list[str]] = field(compare=False)
     logger: Callable[[Path], Tracker] = field(compare=False)
+    cache: CacheSettings = field(compare=False)
     run: RunSettings = field(compare=False)
 
     @property

@@ -114,7 +114,8 @@ def reward(
 
         at_a_time = part * distributed.size()
         table = Table(ScoredResponse)
-        scored = data.store.rows_by_prompt(stage, table, data.prompts, at_a_time, make)
+        made_of = {place: [response.response_ids for response in mine] for place, mine in of_prompt.items()}
+        scored = data.store.rows_by_prompt(stage, table, data.prompts, at_a_time, make, made_of)
     annotator.release()
     return scored
 

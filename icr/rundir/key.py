@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +22,8 @@ class Key:
 
     settings: Mapping[str, Json]
     upstream: Mapping[str, str]
+    rows: Rows | None = field(default=None, compare=False)
+    """Of a table by prompt, of which tables of fewer prompts or responses are a part; None of others."""
 
     @property
     def version(self) -> str:
@@ -55,6 +57,28 @@ class Key:
             *difference(dict(before.settings), settings),
             *difference(dict(told), {name: self.upstream.get(name) for name in told}),
         ]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What each row of a table by prompt depends on, apart from how many there are.
+
+    Attributes:
+        base: the stage's key without its prompts and the number of responses.
+        n: responses to each prompt.
+    """
+
+    base: Key
+    n: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"base": self.base.as_json(), "n": self.n}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Rows:
+        """What `as_json` has made."""
+        return cls(Key.from_json(stored["base"]), stored["n"])
 
 
 def made_from(stage: str, keys: Mapping[str, Key]) -> list[str]:

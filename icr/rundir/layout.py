@@ -247,6 +247,11 @@ class Layout:
             metrics=folder / "metrics",
         )
 
+    def logged_beside(self, stage: str) -> Path | None:
+        """Folder of what was logged while the model was trained that is this stage's output; None of other stages."""
+        matches = re.fullmatch(r"round_(\d+)/model", stage)
+        return self.round(int(matches[1])).metrics if matches else None
+
     def rounds(self) -> list[int]:
         """Numbers of the rounds that have a folder, ascending; none where there is no directory."""
         matches = (re.fullmatch(r"round_(\d+)", path.name) for path in self.path.glob("round_*"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from icr.errors import RunError
 from icr.rundir import content, sealed
@@ -21,6 +21,9 @@ class Entry(TypedDict):
         seconds: wall-clock time in which it was made.
         finished: when, in UTC.
         files: what its files hold.
+        environment: what its content depends on besides its key (`icr.rundir.cache.environment`).
+        rows: of a table by prompt, `base` and `n` of `icr.rundir.key.Rows`.
+        shared: when it was taken from the cache, in UTC; not there of what the run has made itself.
     """
 
     output: str
@@ -28,6 +31,9 @@ class Entry(TypedDict):
     seconds: float
     finished: str
     files: Files
+    environment: NotRequired[dict[str, str]]
+    rows: NotRequired[dict[str, Any]]
+    shared: NotRequired[str]
 
 
 class Manifest(TypedDict):

@@ -14,12 +14,16 @@ from typing import Any, Protocol, TypeVar
 from icr import distributed
 from icr.errors import RunError
 from icr.rundir import atomic, content, manifest, parts, work
+from icr.rundir.cache.origin import Origin
+from icr.rundir.cache.rows import MadeOf
+from icr.rundir.cache.stages import StageCache
 from icr.rundir.files import without_nan
 from icr.rundir.fingerprint import Json
 from icr.rundir.key import Key, made_from
 from icr.rundir.layout import Layout, round_stages
 from icr.rundir.manifest import Entry, Manifest
 from icr.rundir.parts import PromptRow
+from icr.rundir.sharing import Sharing
 from icr.rundir.tables import Table
 from icr.types import Prompt
 
@@ -52,8 +56,14 @@ class RunDirectory:
         keys: key of every stage of the run.
     """
 
-    def __init__(self, path: Path, keys: Mapping[str, Key]):
+    def __init__(
+        self, path: Path, keys: Mapping[str, Key], origin: Origin | None = None, cache: StageCache | None = None
+    ):
         """Create or reopen `path` for a run whose stages have these keys.
+
+        Args:
+            origin: what stages depend on besides their keys, to be kept with them; None where that is not known.
+            cache: of stages that runs share; what it has of this run is taken at once.
 
         Raises:
             RunError: a stage in the directory has another key, and the message shows the difference; the directory
@@ -64,6 +74,9 @@ class RunDirectory:
         self.layout = Layout(self.path)
         self.manifest: Manifest = distributed.on_rank0(self._open_manifest)
         self._save_manifest()
+        self.origin = origin
+        self.sharing = Sharing(self, cache)
+        self.sharing.take_all()
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -115,19 +128,26 @@ class RunDirectory:
         prompts: Sequence[Prompt],
         at_a_time: int,
         make: Callable[[Sequence[Prompt]], Sequence[PromptRow]],
+        made_of: MadeOf | None = None,
     ) -> list[PromptRow]:
         """Like `rows`, for a long stage: what each call of `make` returns is stored, and a killed run goes on after it.
+
+        What a cache has of the rows is not made again: those of fewer prompts, or the first responses to each.
 
         Args:
             prompts: what the rows belong to; rows are returned in their order.
             at_a_time: prompts that `make` is called with.
             make: returns the rows of some prompts, on rank 0.
+            made_of: on rank 0, what each row is made of; None where it is the prompt alone.
         """
         folder = self.layout.parts(stage)
 
         def make_all() -> list[PromptRow]:
             self.work_folder(stage, folder)
             rows = parts.read(table, folder) if distributed.rank() == 0 else {}
+            if distributed.rank() == 0:
+                missing = [prompt for prompt in prompts if (prompt.id, prompt.language) not in rows]
+                parts.add(rows, self.sharing.rows(stage, table, missing, made_of))
             done = distributed.on_rank0(lambda: set(rows))
             left = [prompt for prompt in prompts if (prompt.id, prompt.language) not in done]
             first = len(prompts) - len(left)
@@ -140,6 +160,7 @@ class RunDirectory:
             return [row for prompt in mine for row in rows[prompt.id, prompt.language]]
 
         found = self.rows(stage, table, make_all)
+        self.sharing.offer_rows(stage, prompts, made_of)
         self.remove(folder)
         return found
 
@@ -194,6 +215,12 @@ class RunDirectory:
     def _once(self, stage: str, output: Path, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         if self.complete(stage):
             return
+        with self.sharing.claimed(stage):
+            if not self.sharing.take(stage):
+                self._make(stage, output, make, write)
+                self.sharing.offer(stage)
+
+    def _make(self, stage: str, output: Path, make: Callable[[], T], write: Callable[[Path, T], None]) -> None:
         started = time.perf_counter()
         made = make()
 
@@ -206,14 +233,24 @@ class RunDirectory:
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
                 files=content.of_output(self.path, output),
             )
+            if self.origin and self.origin.vouches_for(self.keys[stage]):
+                entry["environment"] = dict(self.origin.environment)
+                if rows := self.keys[stage].rows:
+                    entry["rows"] = rows.as_json()
             before = self.manifest["lost"].get(stage)
             return entry, self._discard_after(stage) if before and before["files"] != entry["files"] else []
 
         entry, discarded = distributed.on_rank0(record)
-        for name in (stage, *discarded):
+        for name in discarded:
             self.manifest["lost"].pop(name, None)
             self.manifest["stages"].pop(name, None)
-        self.manifest["stages"][stage] = entry
+        self.enter({stage: entry})
+
+    def enter(self, made: Mapping[str, Entry]) -> None:
+        """Let stages whose outputs are in place be complete, on all ranks."""
+        for stage, entry in made.items():
+            self.manifest["lost"].pop(stage, None)
+            self.manifest["stages"][stage] = entry
         self._save_manifest()
 
     def _discard_after(self, stage: str) -> list[str]:

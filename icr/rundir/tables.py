@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -34,6 +34,13 @@ class Table(Generic[Row]):
             return []  # a table that was written without rows has no columns either
         names = [field.name for field in fields(cast("type[DataclassInstance]", self.row_type))]
         return [self.row(record) for record in pq.read_table(path, columns=names).to_pylist()]
+
+    def read_some(self, path: Path, prompts: Set[tuple[str, str]], n: int) -> list[Row]:
+        """The rows of prompts by id and language, and of each the first `n` by their `k`."""
+        names = [field.name for field in fields(cast("type[DataclassInstance]", self.row_type))]
+        records = pq.read_table(path, columns=names).to_pylist()
+        kept = [record for record in records if (record["id"], record["language"]) in prompts and record["k"] < n]
+        return [self.row(record) for record in kept]
 
     def record(self, row: Row) -> dict[str, Any]:
         """What is stored of a row."""

@@ -44,9 +44,9 @@ def test_version(capsys):
     [
         (
             "exprot",
-            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, export",
+            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, cache, export",
         ),
-        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, export"),
+        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, cache, export"),
         ("loss=kto", "icr: 'loss=kto' is a setting, and settings follow a word, as in icr run loss=kto."),
         ("--halp", "icr: '--halp' is not a word of icr."),
     ],

@@ -126,6 +126,7 @@ OTHER = {
     "sampling.top_k": 5,
     "sampling.tolerance": 0.5,
     "sampling.urls": ["http://b:2"],
+    "cache.dir": "cache",
     "scoring.tokens_per_batch": 512,
     "gate.confidence": 0.8,
     "stage.baselines": {"other": str(folder("blank"))},

@@ -1,0 +1,1 @@
+"""`icr cache`: the stages that runs share, listed, pruned, and added to."""

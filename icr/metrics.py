@@ -9,6 +9,9 @@ from typing import Self
 ROUND, STEP, GLOBAL_STEP = "round", "step", "global_step"
 """What a row of metrics belongs to: its round, and its optimiser step within the round and over all rounds, from 0."""
 
+MODEL = "model"
+"""Axis of what is measured of whole models: 0 is π_0, the model that the run begins with, and t + 1 is M_t."""
+
 
 class Metric(StrEnum):
     """What is logged at each optimiser step, as the mean over the step's pairs on all processes.
@@ -100,14 +103,27 @@ class RoundMetric(_Described):
         return f"{language}/{self}"
 
 
-def names(languages: Iterable[str]) -> list[str]:
-    """Every name that may be logged at a training's steps in a run with these languages."""
-    return [*Metric, *(metric.of(language) for language in languages for metric in Metric if metric.per_language)]
+class PairMetric(_Described):
+    """What is logged once per round of the pairs that it has made, at the round's first step, by a tracker.
 
+    `<lang>/<name>` is of one language; the name alone is of all: the sum of the counts, the mean over languages of
+    α_len, and means over pairs of the rest. Replayed pairs do not count.
 
-def round_names(languages: Iterable[str]) -> list[str]:
-    """Every name that may be logged once per round."""
-    return [metric.of(language) for language in languages for metric in RoundMetric]
+    Attributes:
+        unit: of the values; `""` where they have none.
+        about: one line on what is measured.
+    """
+
+    ALPHA_LEN = "pairs/alpha_len", "per token or character", "α_len of the length control"
+    CHOSEN_REWARD = "pairs/chosen_reward", "nats", "mean reward of chosen responses, before length control"
+    REJECTED_REWARD = "pairs/rejected_reward", "nats", "mean reward of rejected responses, before length control"
+    CHOSEN_TOKENS = "pairs/chosen_tokens", "tokens", "mean length of chosen responses"
+    REJECTED_TOKENS = "pairs/rejected_tokens", "tokens", "mean length of rejected responses"
+    COUNT = "pairs/count", "pairs", "pairs made"
+
+    def of(self, language: str) -> str:
+        """Name under which the figure of one language is logged."""
+        return f"{language}/{self}"
 
 
 class Figure(_Described):
@@ -133,3 +149,40 @@ class Figure(_Described):
     TRUNCATION_RATE = "truncation_rate", "%", "answers that were cut at the largest number of tokens"
     REPETITION_RATE = "repetition_rate", "%", "answers that run in circles"
     OFF_LANGUAGE_RATE = "off_language_rate", "%", "answers in another language than their prompt"
+
+    @property
+    def logged(self) -> str:
+        """Name under which the mean over the target languages is logged, on the axis `model`, by a tracker."""
+        return f"eval/{self}"
+
+    def of(self, language: str) -> str:
+        """Name under which the figure of one language is logged, on the same axis."""
+        return f"{language}/{self.logged}"
+
+
+def accuracy(reward_prompt: str, language: str | None = None) -> str:
+    """Name of the share of comparisons of round 0 that a reward prompt orders as the judge does, by language or in all.
+
+    A tracker logs it once per run, at `model` 0.
+    """
+    name = f"accuracy/{reward_prompt}"
+    return name if language is None else f"{language}/{name}"
+
+
+def names(languages: Iterable[str]) -> list[str]:
+    """Every name that may be logged at a training's steps in a run with these languages."""
+    return [*Metric, *(metric.of(language) for language in languages for metric in Metric if metric.per_language)]
+
+
+def round_names(languages: Iterable[str]) -> list[str]:
+    """Every name that may be logged once per round, by the training itself."""
+    return [metric.of(language) for language in languages for metric in RoundMetric]
+
+
+def logged(languages: Iterable[str], reward_prompts: Iterable[str] = ()) -> list[str]:
+    """Every name that a tracker may log in a run with these languages and reward prompts, without the axes."""
+    codes, prompts = list(languages), list(reward_prompts)
+    pairs = [name for metric in PairMetric for name in (str(metric), *map(metric.of, codes))]
+    figures = [name for figure in Figure for name in (figure.logged, *map(figure.of, codes))]
+    accuracies = [accuracy(prompt, language) for prompt in prompts for language in (None, *codes)]
+    return [*names(codes), *round_names(codes), *pairs, *figures, *accuracies]

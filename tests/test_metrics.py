@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from icr.losses import DPO, IPO, KTO, NLL
-from icr.metrics import Metric, names
+from icr.metrics import GLOBAL_STEP, MODEL, ROUND, STEP, Metric, logged, names, round_names
 
 LANGUAGES = ("en", "sw")
 
 
 @pytest.fixture(scope="module")
-def logged(make_model, bare_pairs, with_reference, fit) -> dict[str, set[str]]:
+def trained(make_model, bare_pairs, with_reference, fit) -> dict[str, set[str]]:
     """Names that a tiny training with each objective logs."""
     pairs = with_reference(bare_pairs(languages=LANGUAGES), make_model())
     objectives = (DPO(), IPO(), KTO(), NLL())
@@ -19,16 +19,16 @@ def logged(make_model, bare_pairs, with_reference, fit) -> dict[str, set[str]]:
     return {name: set(recorder.metrics[0]) for name, recorder in recorded.items()}
 
 
-def test_the_list_is_what_trainings_log(logged):
-    assert set.union(*logged.values()) == set(names(LANGUAGES))
+def test_the_list_is_what_trainings_log(trained):
+    assert set.union(*trained.values()) == set(names(LANGUAGES))
 
 
-def test_an_objective_logs_what_it_has(logged):
+def test_an_objective_logs_what_it_has(trained):
     everywhere = set(names(LANGUAGES)) - {Metric.KL}
-    assert logged["DPO"] == logged["IPO"] == everywhere
-    assert logged["KTO"] == everywhere | {Metric.KL}
+    assert trained["DPO"] == trained["IPO"] == everywhere
+    assert trained["KTO"] == everywhere | {Metric.KL}
     own = {Metric.NLL, Metric.LOGPS_CHOSEN}
-    assert logged["NLL"] == {Metric.LOSS, Metric.LR} | own | {name.of(code) for name in own for code in LANGUAGES}
+    assert trained["NLL"] == {Metric.LOSS, Metric.LR} | own | {name.of(code) for name in own for code in LANGUAGES}
 
 
 def test_the_log_ratio_of_chosen_is_its_reward_without_beta(make_model, bare_pairs, with_reference, fit):
@@ -45,3 +45,12 @@ def test_every_name_says_what_it_is():
     assert Metric.NLL.of("sw") == "sw/nll"
     assert all(metric.about for metric in Metric)
     assert len(names(LANGUAGES)) == len(set(names(LANGUAGES)))
+
+
+def test_all_that_a_tracker_may_log_is_named_once():
+    everything = logged(LANGUAGES, ["crosslingual"])
+    assert len(everything) == len(set(everything))
+    assert set(everything) > {*names(LANGUAGES), *round_names(LANGUAGES)}
+    later = {"pairs/alpha_len", "sw/pairs/count", "eval/win_rate", "sw/eval/lc_win_rate", "accuracy/crosslingual"}
+    assert set(everything) > later | {"sw/accuracy/crosslingual"}
+    assert not set(everything) & {ROUND, STEP, GLOBAL_STEP, MODEL}

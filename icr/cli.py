@@ -29,8 +29,8 @@ WORDS = {
     "report": Word("icr.report.__main__", "print the tables of a run and write its page"),
     "evaluate": Word("icr.evaluate.__main__", "measure models: win rates by a judge, and other benchmarks"),
     "doctor": Word("icr.doctor.__main__", "examine models and prompts, and plan memory and hours, before a run"),
-    "dashboard": Word("icr.dashboard.__main__", "a W&B workspace and report of runs, as code"),
     "export": Word("icr.export.__main__", "write a model of a run as a folder to share, and push it"),
+    "dashboard": Word("icr.dashboard.__main__", "a W&B workspace and report of runs, as code"),
 }
 
 

@@ -6,7 +6,7 @@ from icr.lazy import lazily
 
 if TYPE_CHECKING:
     from icr.dashboard.job import specification
-    from icr.dashboard.sections import sections
+    from icr.dashboard.outline import sections
     from icr.dashboard.subject import Subject, default_subject, subject_of
 
 __all__ = ["Subject", "default_subject", "sections", "specification", "subject_of"]
@@ -15,7 +15,7 @@ __getattr__ = lazily(
     __name__,
     {
         "icr.dashboard.job": ["specification"],
-        "icr.dashboard.sections": ["sections"],
+        "icr.dashboard.outline": ["sections"],
         "icr.dashboard.subject": ["Subject", "default_subject", "subject_of"],
     },
 )

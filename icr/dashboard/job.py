@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from icr.dashboard.sections import sections
+from icr.dashboard.outline import sections
 from icr.dashboard.subject import Subject, checked_codes, default_subject, subject_of
 from icr.errors import ConfigError, RunError, one_line
 from icr.rundir import atomic

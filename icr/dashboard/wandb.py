@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -10,8 +11,8 @@ from wandb_workspaces import expr
 from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
+from icr.dashboard.outline import SEED
 from icr.dashboard.panels import Bars, Coordinates, Differences, Importance, Lines, Panel, Scatter, Section
-from icr.dashboard.sections import SEED
 from icr.dashboard.subject import Subject
 from icr.metrics import Figure
 
@@ -39,9 +40,9 @@ def workspace(subject: Subject, sections: Sequence[Section], entity: str) -> ws.
         sections=[_workspace_section(section, number) for number, section in enumerate(sections)],
         settings=ws.WorkspaceSettings(max_runs=MOST_RUNS),
         runset_settings=ws.RunsetSettings(
-            filters=[expr.Metric("Group") == subject.group] if subject.group else [],
+            filters=_filter(subject),
             groupby=[expr.Config(key) for key in _repeated(subject)],
-            pinned_columns=[*map(_config_column, subject.swept), f"summary:{Figure.WIN_RATE.logged()}"],
+            pinned_columns=[*map(_config_column, subject.swept), f"summary:{Figure.WIN_RATE.logged}"],
         ),
     )
 
@@ -63,7 +64,8 @@ def report(subject: Subject, sections: Sequence[Section], entity: str) -> wr.Rep
 
 def title(subject: Subject) -> str:
     """What workspace and report are called."""
-    return f"icr: {subject.group or subject.project}"
+    named = f"icr: {subject.group or subject.project}"
+    return re.sub(r"[^\w\s.,:()/-]", "_", named)[:128]  # The library takes the rest for emojis.
 
 
 def _workspace_section(section: Section, number: int) -> ws.Section:
@@ -79,7 +81,7 @@ def _workspace_section(section: Section, number: int) -> ws.Section:
 def _grid(subject: Subject, section: Section) -> wr.PanelGrid:
     # A run set without a project is the report's own: one with it would be asked for at the server.
     runs = wr.Runset(
-        filters=[expr.Metric("Group") == subject.group] if subject.group else [],
+        filters=_filter(subject),
         groupby=[f"config.{key}" for key in _repeated(subject)],
     )
     runs._id = _identity("runs", section.name)
@@ -87,6 +89,14 @@ def _grid(subject: Subject, section: Section) -> wr.PanelGrid:
         runsets=[runs],
         panels=[_drawn(panel, "report", section, place) for place, panel in enumerate(section.panels)],
     )
+
+
+def _filter(subject: Subject) -> str:
+    """The runs that are shown, as the library reads it: as code, whose operators it replaces in names, too."""
+    if not subject.group:
+        return ""
+    name = "".join(letter if letter.isalnum() else f"\\U{ord(letter):08x}" for letter in subject.group)
+    return f"Metric('Group') == '{name}'"
 
 
 def _repeated(subject: Subject) -> list[str]:

@@ -17,7 +17,7 @@ from icr.dashboard.panels import (
     Section,
 )
 from icr.dashboard.subject import Subject
-from icr.metrics import GLOBAL_STEP, MODEL, ROUND, Figure, Metric, PairMetric, RoundMetric, accuracy_name
+from icr.metrics import GLOBAL_STEP, MODEL, ROUND, Figure, Metric, PairMetric, RoundMetric, accuracy
 
 ALPHA, RESPONSES, PROMPTS, SEED = "loss.alpha", "sampling.n", "data.prompts_per_language", "seed"
 """Settings that sweeps are over."""
@@ -39,13 +39,13 @@ def sections(subject: Subject) -> list[Section]:
 
 
 def _overview(subject: Subject) -> Section:
-    accuracies = [accuracy_name(prompt) for prompt in subject.reward_prompts]
+    accuracies = [accuracy(prompt) for prompt in subject.reward_prompts]
     measured = [Bars("Reward accuracy", accuracies, "share of pairs")] if accuracies else []
     panels: list[Panel] = [
         _figure(Figure.WIN_RATE, "Win rate over models"),
         _figure(Figure.LC_WIN_RATE, "Length-controlled win rate over models"),
         _figure(Figure.JUDGE_SCORE, "Judge score over models"),
-        Bars("Win rate of the last model", [Figure.WIN_RATE.logged()], Figure.WIN_RATE.unit),
+        Bars("Win rate of the last model", [Figure.WIN_RATE.logged], Figure.WIN_RATE.unit),
         *measured,
         Differences("In what runs differ"),
     ]
@@ -62,7 +62,7 @@ def _per_language(subject: Subject) -> Section:
     rates = [
         Lines(
             f"Win rate: {language}",
-            [Figure.WIN_RATE.logged(language), Figure.LC_WIN_RATE.logged(language)],
+            [Figure.WIN_RATE.of(language), Figure.LC_WIN_RATE.of(language)],
             MODEL,
             Figure.WIN_RATE.unit,
             PERCENT,
@@ -70,7 +70,7 @@ def _per_language(subject: Subject) -> Section:
         for language in subject.targets
     ]
     scores = [
-        Lines(f"Judge score: {language}", [Figure.JUDGE_SCORE.logged(language)], MODEL) for language in subject.targets
+        Lines(f"Judge score: {language}", [Figure.JUDGE_SCORE.of(language)], MODEL) for language in subject.targets
     ]
     return Section(
         "Per language",
@@ -82,28 +82,23 @@ def _per_language(subject: Subject) -> Section:
 
 
 def _rewards_and_lengths(subject: Subject) -> Section:
-    diagnosed = [
-        _diagnosis(metric, subject.languages)
-        for metric in (
-            RoundMetric.MARGIN,
-            RoundMetric.SPREAD,
-            RoundMetric.EQUAL_REWARDS,
-            RoundMetric.LENGTH_BEFORE,
-            RoundMetric.LENGTH_AFTER,
-            RoundMetric.WITH_POLICY,
-            RoundMetric.WITH_REFERENCE,
-            RoundMetric.LOG_RATIO,
-            RoundMetric.PAIRS,
-            RoundMetric.TRUNCATED,
-            RoundMetric.DUPLICATES,
-        )
-    ]
+    languages = subject.languages
     panels: list[Panel] = [
         _pairs("Rewards of the pairs", [PairMetric.CHOSEN_REWARD, PairMetric.REJECTED_REWARD]),
         _pairs("Lengths of the pairs", [PairMetric.CHOSEN_TOKENS, PairMetric.REJECTED_TOKENS]),
-        _pairs("Pairs", [PairMetric.COUNT], subject.languages),
-        _pairs("Length control α_len", [PairMetric.ALPHA_LEN], subject.languages),
-        *diagnosed,
+        _pairs("Pairs", [PairMetric.COUNT], languages),
+        _pairs("Length control α_len", [PairMetric.ALPHA_LEN], languages),
+        _diagnosis("Reward margin of a prompt", RoundMetric.MARGIN, languages),
+        _diagnosis("Spread of a prompt's rewards", RoundMetric.SPREAD, languages),
+        _diagnosis("Different responses with one reward", RoundMetric.EQUAL_REWARDS, languages),
+        _diagnosis("Correlation with length, before length control", RoundMetric.LENGTH_BEFORE, languages),
+        _diagnosis("Correlation with length, after length control", RoundMetric.LENGTH_AFTER, languages),
+        _diagnosis("Correlation with the policy's log-prob", RoundMetric.WITH_POLICY, languages),
+        _diagnosis("Correlation with the reference's log-prob", RoundMetric.WITH_REFERENCE, languages),
+        _diagnosis("Log-ratio of the reward pair", RoundMetric.LOG_RATIO, languages),
+        _diagnosis("Pairs per prompt", RoundMetric.PAIRS, languages),
+        _diagnosis("Responses cut by the token limit", RoundMetric.TRUNCATED, languages),
+        _diagnosis("Responses equal to another one", RoundMetric.DUPLICATES, languages),
     ]
     return Section(
         "Rewards and lengths",
@@ -138,8 +133,8 @@ def _sweep_over_alpha(subject: Subject) -> Section:
         Scatter("Log-ratio of chosen responses over α", ALPHA, Metric.LOGPS_CHOSEN_RATIO),
         Scatter("NLL over α", ALPHA, Metric.NLL),
         *_languages_over(subject, ALPHA, "α"),
-        Coordinates("Settings and win rate", settings, [Figure.WIN_RATE.logged(), Metric.LOGPS_CHOSEN_RATIO]),
-        Importance("Which settings matter to the win rate", Figure.WIN_RATE.logged()),
+        Coordinates("Settings and win rate", settings, [Figure.WIN_RATE.logged, Metric.LOGPS_CHOSEN_RATIO]),
+        Importance("Which settings matter to the win rate", Figure.WIN_RATE.logged),
     ]
     return Section(
         "Sweep over α",
@@ -155,7 +150,7 @@ def _sweep_over_counts(subject: Subject) -> Section:
         *_over(RESPONSES, "responses per prompt"),
         *_over(PROMPTS, "prompts per language"),
         *_languages_over(subject, PROMPTS, "prompts per language"),
-        Coordinates("Counts and win rate", _swept(subject, [RESPONSES, PROMPTS]), [Figure.WIN_RATE.logged()]),
+        Coordinates("Counts and win rate", _swept(subject, [RESPONSES, PROMPTS]), [Figure.WIN_RATE.logged]),
     ]
     return Section(
         "Sweep over sample counts",
@@ -179,11 +174,11 @@ def _alarms(subject: Subject) -> Section:
         _pairs("Lengths of chosen responses", [PairMetric.CHOSEN_TOKENS], languages),
         _pairs("Lengths of rejected responses", [PairMetric.REJECTED_TOKENS], languages),
         _figure(Figure.TOKENS, "Lengths of answers", subject.targets),
-        _diagnosis(RoundMetric.OFF_LANGUAGE, languages),
+        _diagnosis("Responses in another language", RoundMetric.OFF_LANGUAGE, languages),
         _figure(Figure.OFF_LANGUAGE_RATE, "Answers in another language", subject.targets),
-        _diagnosis(RoundMetric.REPEATING, languages),
+        _diagnosis("Responses that run in circles", RoundMetric.REPEATING, languages),
         _figure(Figure.REPETITION_RATE, "Answers that run in circles", subject.targets),
-        _diagnosis(RoundMetric.EMPTY, languages),
+        _diagnosis("Blank responses", RoundMetric.EMPTY, languages),
     ]
     return Section(
         "Alarms",
@@ -197,14 +192,14 @@ def _over(key: str, words: str) -> list[Panel]:
     """The win rate over a setting: a point per run, and a bar per value."""
     rate = Figure.WIN_RATE
     return [
-        Scatter(f"Win rate over {words}", key, rate.logged()),
-        Bars(f"Mean win rate by {words}", [rate.logged()], rate.unit, key),
+        Scatter(f"Win rate over {words}", key, rate.logged),
+        Bars(f"Mean win rate by {words}", [rate.logged], rate.unit, key),
     ]
 
 
 def _languages_over(subject: Subject, key: str, words: str) -> list[Panel]:
     rate = Figure.WIN_RATE
-    return [Scatter(f"Win rate over {words}: {code}", key, rate.logged(code)) for code in subject.targets]
+    return [Scatter(f"Win rate over {words}: {code}", key, rate.of(code)) for code in subject.targets]
 
 
 def _swept(subject: Subject, own: Sequence[str]) -> list[str]:
@@ -214,7 +209,7 @@ def _swept(subject: Subject, own: Sequence[str]) -> list[str]:
 
 def _figure(figure: Figure, title: str, languages: Sequence[str] = ()) -> Lines:
     """A figure of the evaluation over the models: its mean over the target languages, or a line a language."""
-    keys = [figure.logged(language) for language in languages] or [figure.logged()]
+    keys = [figure.of(l) for l in languages] or [figure.logged]
     return Lines(title, keys, MODEL, figure.unit, PERCENT if figure.unit == "%" else OPEN)
 
 
@@ -223,9 +218,9 @@ def _pairs(title: str, metrics: Sequence[PairMetric], languages: Sequence[str] =
     return Lines(title, _named(metrics, languages), ROUND, metrics[0].unit)
 
 
-def _diagnosis(metric: RoundMetric, languages: Sequence[str]) -> Lines:
+def _diagnosis(title: str, metric: RoundMetric, languages: Sequence[str]) -> Lines:
     """A figure of the responses and rewards over the rounds, a line a language."""
-    return Lines(f"{metric.about[0].upper()}{metric.about[1:]}", _named([metric], languages), ROUND, metric.unit)
+    return Lines(title, _named([metric], languages), ROUND, metric.unit)
 
 
 def _steps(title: str, metrics: Sequence[Metric], languages: Sequence[str] = (), bounds: Bounds = OPEN) -> Lines:

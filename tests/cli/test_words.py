@@ -111,6 +111,7 @@ print(json.dumps(sorted(set({HEAVY!r}) & sys.modules.keys())))
         ["doctor", "plan", "loss.alpha=-1"],
         ["report", "/nonexistent"],
         ["export", "/nonexistent", "--to", "out"],
+        ["dashboard", "/nonexistent"],
         ["report"],
         ["run", "--nonsense"],
     ],

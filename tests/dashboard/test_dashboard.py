@@ -21,8 +21,10 @@ from icr.dashboard.__main__ import main
 from icr.dashboard.panels import Differences, logged_keys, setting_keys
 from icr.errors import RunError
 from icr.rundir.sweeps import Job, write_plan
+from tests.dashboard import page
 from tests.dashboard.specification import panels, plotted
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # In W&B's library.
 ROOT = Path(__file__).parents[2]
 SUBJECT = Subject(languages=["en", "es", "sw"], reward_prompts=["crosslingual", "multilingual"])
 AXES = {metrics.ROUND, metrics.GLOBAL_STEP, metrics.MODEL}
@@ -98,6 +100,10 @@ def test_a_panel_shows_what_documentation_says_of_it():
         assert found.config == settings
         assert len([*panels(document[part])]) == len(shown)
     assert any(isinstance(panel, Differences) for panel in shown)
+
+
+def test_the_page_lists_what_is_shown():
+    assert page.PAGE.read_text("utf-8").partition(page.MARK)[2] == page.shown(), "python -m tests.dashboard.page"
 
 
 def test_settings_that_are_plotted_are_settings(settings):

@@ -12,6 +12,9 @@ ROUND, STEP, GLOBAL_STEP = "round", "step", "global_step"
 MODEL = "model"
 """Axis of what is measured of whole models: 0 is π_0, the model that the run begins with, and t + 1 is M_t."""
 
+SAMPLES = "samples"
+"""Name of a round's table of samples, where a tracker has tables."""
+
 
 class Metric(StrEnum):
     """What is logged at each optimiser step, as the mean over the step's pairs on all processes.
@@ -104,7 +107,7 @@ class RoundMetric(_Described):
 
 
 class PairMetric(_Described):
-    """What is logged once per round of the pairs that it has made, at the round's first step, by a tracker.
+    """What is logged once per round before its training, of the pairs that it has made, at the round's first step.
 
     `<lang>/<name>` is of one language; the name alone is of all: the sum of the counts, the mean over languages of
     α_len, and means over pairs of the rest. Replayed pairs do not count.
@@ -175,14 +178,20 @@ def names(languages: Iterable[str]) -> list[str]:
 
 
 def round_names(languages: Iterable[str]) -> list[str]:
-    """Every name that may be logged once per round, by the training itself."""
-    return [metric.of(language) for language in languages for metric in RoundMetric]
+    """Every name that may be logged once per round."""
+    codes = list(languages)
+    diagnosis = [metric.of(language) for language in codes for metric in RoundMetric]
+    return [*diagnosis, *(name for metric in PairMetric for name in (str(metric), *map(metric.of, codes)))]
+
+
+def model_names(languages: Iterable[str], reward_prompts: Iterable[str] = ()) -> list[str]:
+    """Every name that a tracker may log on the axis `model`."""
+    codes = list(languages)
+    figures = [name for figure in Figure for name in (figure.logged, *map(figure.of, codes))]
+    return [*figures, *(accuracy(prompt, language) for prompt in reward_prompts for language in (None, *codes))]
 
 
 def logged(languages: Iterable[str], reward_prompts: Iterable[str] = ()) -> list[str]:
-    """Every name that a tracker may log in a run with these languages and reward prompts, without the axes."""
-    codes, prompts = list(languages), list(reward_prompts)
-    pairs = [name for metric in PairMetric for name in (str(metric), *map(metric.of, codes))]
-    figures = [name for figure in Figure for name in (figure.logged, *map(figure.of, codes))]
-    accuracies = [accuracy(prompt, language) for prompt in prompts for language in (None, *codes)]
-    return [*names(codes), *round_names(codes), *pairs, *figures, *accuracies]
+    """Every name that a tracker may log in a run with these languages and reward prompts, but for axes and tables."""
+    codes = list(languages)
+    return [*names(codes), *round_names(codes), *model_names(codes, reward_prompts)]

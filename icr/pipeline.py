@@ -26,6 +26,7 @@ from icr.modules import ImplicitRewardModule
 from icr.rounds import pairs, regenerate
 from icr.rundir import ModelResult, ResponseTable, RunDirectory, Table
 from icr.rundir.layout import round_stages
+from icr.tracking import Tracker, model_figures
 from icr.training.regenerate_pairs import GivenPairs, PairCallback, RegeneratePairs, RoundStart
 from icr.types import DataSource, Demonstration, Preference, Prompt, PromptSet, Response, ScoredResponse
 
@@ -72,11 +73,11 @@ class Pipeline:
         keys = Keys(settings, self.prompts.prompts, self.given, self.evaluation, self.context)
         self.store = RunDirectory(self.directory, keys.of_run())
 
-    def run(self, loggers: Callable[[int], Sequence[Logger]]) -> list[ModelResult]:
+    def run(self, tracker: Tracker) -> list[ModelResult]:
         """Everything that is not done yet; returns each evaluated model.
 
         Args:
-            loggers: given the number of a round, the Lightning loggers of its training.
+            tracker: has begun.
         """
         self.store.verify()
         settings, evaluation = self.settings, self.evaluation
@@ -84,12 +85,15 @@ class Pipeline:
         if evaluation:
             for name, path in settings.stage.baselines.items():
                 results.append(ModelResult(name, "start", None, self._evaluate(evaluation, name, path)))
+                if path == settings.model.path:
+                    tracker.measured(model_figures(results[-1]), 0)
         policies = [settings.model.path]
         for round in range(settings.iterations):
-            policies.append(str(self._round(round, policies, loggers(round))))
+            policies.append(str(self._round(round, policies, tracker.loggers(round))))
             if evaluation:
                 name = settings.stage.result.format(round=round)
                 results.append(ModelResult(name, "round", round, self._evaluate(evaluation, name, policies[-1])))
+                tracker.measured(model_figures(results[-1]), round + 1)
         return results
 
     @property

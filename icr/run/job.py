@@ -30,7 +30,7 @@ from icr.rundir import Layout, Summary, atomic, open_run
 from icr.rundir.layout import check_apart
 from icr.rundir.summary import count_rounds, summarise
 from icr.terminal import Exit
-from icr.tracking import CsvTracking, NoTracking, Tracker, write_metrics
+from icr.tracking import CsvTracking, NoTracking, Tracker, about, accuracy_figures, write_metrics
 
 log = logging.getLogger("icr.run")
 
@@ -96,6 +96,17 @@ def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> Non
     gc.freeze()
     settings = pipelines[""].settings
     tracking = settings.logger(directory) if distributed.rank() == 0 else NoTracking()
+    tracking.begin(about(directory))
+    try:
+        tracking.finish(_executed(pipelines, tracking))
+    except BaseException:
+        tracking.abort()
+        raise
+
+
+def _executed(pipelines: Mapping[str, Pipeline], tracking: Tracker) -> Summary:
+    """The summary of the run and its controls, which is in its file, too."""
+    settings = pipelines[""].settings
     summary = execute(pipelines[""], tracking)
     for name, pipeline in pipelines.items():
         if not name:
@@ -106,19 +117,24 @@ def run_with_controls(directory: Path, pipelines: Mapping[str, Pipeline]) -> Non
     if distributed.rank() == 0:
         store = pipelines[""].store
         store.keep(store.layout.summary, lambda path: atomic.write_json(path, summary.as_json()))
-        tracking.finish(summary)
+    return summary
 
 
 def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
-    """Run the pipeline and return its summary."""
+    """Run the pipeline and return its summary.
+
+    Args:
+        tracking: has begun.
+    """
     started = time.perf_counter()
     settings, store = pipeline.settings, pipeline.store
     if threads := settings.trainer.threads:
         torch.set_num_threads(threads)
     log.info("run directory: %s", store.path)
     log.info("reward pair: policy %s, reference %s", settings.reward_pair.policy, settings.reward_pair.reference)
-    models = pipeline.run(tracking.loggers)
+    models = pipeline.run(tracking)
     accuracy = pipeline.reward_accuracy()
+    tracking.measured(accuracy_figures(accuracy), 0)
     layout = Layout(store.path)
     if distributed.rank() == 0:
         write_metrics(layout.path, store.keep)

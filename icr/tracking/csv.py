@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from icr.errors import one_line
 from icr.metrics import GLOBAL_STEP, ROUND, STEP
 from icr.rundir import Layout, Summary, atomic
+from icr.tracking.about import About
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +29,22 @@ class CsvTracking:
 
     directory: Path
 
+    def begin(self, run: About) -> None:
+        """Does nothing."""
+
     def loggers(self, round: int) -> Sequence[Logger]:
         """A new file, for this attempt at the round."""
         folder = Layout(self.directory).round(round).metrics
         return [CSVLogger(folder.parent, name=folder.name, flush_logs_every_n_steps=1)]
 
+    def measured(self, figures: Mapping[str, float], model: int) -> None:
+        """Does nothing: the figures of models are in the tables of their evaluations, and in `summary.json`."""
+
     def finish(self, summary: Summary) -> None:
         """Does nothing: the files are complete at every step."""
+
+    def abort(self) -> None:
+        """Does nothing."""
 
 
 def write_metrics(directory: Path, replace: Callable[[Path, Callable[[Path], object]], None] = atomic.replace) -> None:

@@ -1,136 +1,208 @@
-"""Metrics, results and samples in Weights & Biases, one W&B run per job, beside the CSV files."""
+"""Metrics, samples, pairs and results in Weights & Biases, one W&B run per job, beside the CSV files."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
-from lightning.pytorch.loggers import Logger
-
-from icr.errors import ConfigError
-from icr.metrics import GLOBAL_STEP, ROUND, STEP
-from icr.rundir import Run, Summary, open_run
+from icr.checks import require_integer
+from icr.errors import ConfigError, one_line
+from icr.metrics import GLOBAL_STEP, MODEL, ROUND, SAMPLES, Metric, model_names
+from icr.rundir import Layout, Summary, count_rounds
 from icr.rundir.layout import round_folder
-from icr.tracking.csv import CsvTracking, joined_metrics
+from icr.rundir.results import RoundCounts
+from icr.tracking.about import About
+from icr.tracking.alerts import WINDOW, Alert, Alerts
+from icr.tracking.axis import OneAxisTracking
+from icr.tracking.figures import pair_figures
+from icr.tracking.round_data import lineage, samples
+from icr.tracking.secrets import without_secrets
 
 if TYPE_CHECKING:
     import wandb
 
-SAMPLES = 20
-"""Rows per language in each round's table of samples."""
-
-
-class RoundLogger(Logger):
-    """Logs one round's metrics to a W&B run, on one axis of steps over all rounds.
-
-    Attributes:
-        run: the W&B run.
-        round: number of the round.
-        offset: optimiser steps of the rounds before.
-        logged: steps of this round that earlier attempts have logged. A training that goes on from a checkpoint repeats
-            the last of them, with the same figures, and W&B does not get these twice.
-    """
-
-    def __init__(self, run: wandb.Run, round: int, offset: int, logged: int):
-        super().__init__()
-        self.run, self.round, self.offset, self.logged = run, round, offset, logged
-
-    @property
-    def name(self) -> str | None:
-        """Name of the W&B run."""
-        return self.run.name
-
-    @property
-    def version(self) -> str:
-        """Id of the W&B run."""
-        return self.run.id
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log the metrics of a step of this round, unless an earlier attempt did."""
-        if step is not None and step >= self.logged:
-            self.run.log({**metrics, ROUND: self.round, GLOBAL_STEP: self.offset + step})
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: settings may hold what is secret."""
+TAG = 64
+"""Most characters of a tag of W&B's."""
 
 
 @dataclass
-class WandbTracking:
+class WandbTracking(OneAxisTracking):
     """CSV files, and one W&B run per job. Config `logger=wandb`.
 
     A job that goes on in the same run directory goes on in the same W&B run. Metrics have the names of `icr.metrics`,
-    and `global_step` as their axis.
-
-    Raises:
-        ConfigError: W&B does not let the run begin, such as without a login.
+    and `global_step` as their axis; figures of models have `model`. W&B gets the settings without secrets, and no
+    command line.
     """
 
-    directory: Path
-    """The run directory, in which W&B's own files lie."""
     project: str
     """W&B project."""
+    entity: str | None = None
+    """User or team that the project belongs to; None takes the login's own."""
     group: str | None = None
     """Groups the jobs of a sweep."""
+    tags: Sequence[str] = ()
+    """Beside those that say what the run is."""
     offline: bool = False
     """Keep everything in the run directory; needs no account. `wandb sync` uploads it later."""
+    samples: int = 20
+    """Rows per language of each round's table of samples; 0 is off."""
+    pairs: bool = True
+    """Keep each round's pairs as a version of the artifact `pairs`."""
+    alerts: Alerts = field(default_factory=Alerts)
+    """When somebody should look at the run."""
 
     def __post_init__(self) -> None:
+        require_integer("samples", self.samples)
+        self._run: wandb.Run | None = None
+        self._about = About()
+        self._ratios: deque[float] = deque(maxlen=WINDOW)
+
+    @property
+    def folder(self) -> Path:
+        """Where W&B keeps its files."""
+        return self.directory / "wandb"
+
+    @property
+    def run(self) -> wandb.Run:
+        """The W&B run, once it has begun."""
+        assert self._run is not None, "begin was not called"
+        return self._run
+
+    def begin(self, run: About) -> None:
+        """Begin the W&B run, or go on in it.
+
+        Raises:
+            ConfigError: W&B does not let it begin, such as without a login.
+        """
         import wandb
 
-        name = self.directory.resolve().name
+        folder = self.directory.resolve()
+        own = without_secrets({"tags": [str(tag) for tag in self.tags]})["tags"]
+        tags = [tag[:TAG] for tag in dict.fromkeys([*run.tags, *own]) if tag]
         try:
-            self.run = wandb.init(
-                project=self.project,
-                group=self.group,
-                name=name,
-                id=hashlib.sha256(str(self.directory.resolve()).encode()).hexdigest()[:12],
-                dir=str(self.directory),
-                mode="offline" if self.offline else "online",
-                resume="never" if self.offline else "allow",
-                settings=wandb.Settings(silent=True),
-            )
+            with _no_arguments():
+                self._run = wandb.init(
+                    project=self.project,
+                    entity=self.entity,
+                    group=self.group,
+                    tags=tags,
+                    name=folder.name,
+                    id=hashlib.sha256(str(folder).encode()).hexdigest()[:12],
+                    dir=str(self.directory),
+                    mode="offline" if self.offline else "online",
+                    resume="never" if self.offline else "allow",
+                    settings=wandb.Settings(silent=True, reinit="finish_previous"),
+                )
         except wandb.errors.Error as error:
             raise ConfigError(
-                f"logger=wandb cannot start: {error}. Log in with `wandb login`, or keep it local with "
+                f"logger=wandb cannot start: {one_line(error)}. Log in with `wandb login`, or keep it local with "
                 f"logger.offline=true."
             ) from error
-        self.run.define_metric(GLOBAL_STEP)
-        self.run.define_metric("*", step_metric=GLOBAL_STEP)
-        self._csv = CsvTracking(self.directory)
+        self._about = run
+        self.run.config.update(dict(run.config), allow_val_change=True)
+        self._define_axes()
 
-    def loggers(self, round: int) -> Sequence[Logger]:
-        """The round's CSV file and its part of the W&B run."""
-        steps = joined_metrics(self.directory).groupby(ROUND)[STEP].max() + 1
-        offset, logged = int(steps[steps.index < round].sum()), int(steps.get(round, 0))
-        return [*self._csv.loggers(round), RoundLogger(self.run, round, offset, logged)]
+    def log_step(self, metrics: Mapping[str, float], round: int, step: int) -> None:
+        """Log a step, and look whether chosen responses become less likely."""
+        self.run.log({**metrics, ROUND: round, GLOBAL_STEP: step})
+        if Metric.LOGPS_CHOSEN_RATIO in metrics:
+            self._ratios.append(metrics[Metric.LOGPS_CHOSEN_RATIO])
+            if len(self._ratios) == WINDOW:
+                self._alert(self.alerts.of_steps(self._ratios, round))
+
+    def log_model(self, figures: Mapping[str, float], model: int) -> None:
+        """Log a model's figures, and look whether its answers are in the right language and do not repeat."""
+        self.run.log({**figures, MODEL: model})
+        self._alert(self.alerts.of_model(figures, self._about.languages, model))
+
+    def paired(self, round: int) -> None:
+        """Log samples and pairs of a round, and look whether they are as those of round 0."""
+        self._log_round(round)
+        counts = {entry.round: entry for entry in count_rounds(Layout(self.directory), {0, round})}
+        if round in counts:
+            found = {number: _figures(entry) for number, entry in counts.items()}
+            self._alert(self.alerts.of_round(found[round], found.get(0, {}), self._about.languages, round))
+
+    def ended(self, round: int) -> None:
+        """Look at the last steps, also of a round of few."""
+        self._alert(self.alerts.of_steps(self._ratios, round))
+        self._ratios.clear()
 
     def finish(self, summary: Summary) -> None:
-        """Log the results, the counts and a table of samples a round, and close the run."""
-        import wandb
-
-        figures = {
-            f"{metric}/{model.label}/{language}": value
-            for model in summary.models
-            for metric, values in model.figures.items()
-            for language, value in values.items()
-        }
-        self.run.summary.update(figures)
-        run = open_run(self.directory)
-        for entry in summary.rounds:
-            samples = _samples(run, entry.round)
-            self.run.log({f"{round_folder(entry.round)}/samples": wandb.Table(dataframe=samples)})
+        """Log what rounds that were there before have not, put the results into the W&B summary, and close the run."""
+        for number in Layout(self.directory).rounds():
+            self._log_round(number)
+        self.run.summary.update(
+            {
+                f"{metric}/{model.label}/{language}": value
+                for model in summary.models
+                for metric, values in model.figures.items()
+                for language, value in values.items()
+            }
+            | {f"seconds/{stage}": seconds for stage, seconds in summary.seconds.items()}
+            | {"rounds": len(summary.rounds), "icr": summary.version}
+        )
         self.run.finish()
 
+    def abort(self) -> None:
+        """Close the run as one that has failed."""
+        if self._run is not None:
+            self.run.finish(exit_code=1)
 
-def _samples(run: Run, round: int) -> pd.DataFrame:
-    joined_by = ["id", "language", "k"]
-    responses = run.table(round, "responses", [*joined_by, "prompt", "text"])
-    rewards = run.table(round, "rewards", [*joined_by, "reward", "tokens", "usable"])
-    if responses is None or rewards is None:
-        return pd.DataFrame(columns=joined_by)
-    return responses.merge(rewards, on=joined_by).groupby("language").head(SAMPLES)
+    def _define_axes(self) -> None:
+        self.run.define_metric(GLOBAL_STEP)
+        self.run.define_metric("*", step_metric=GLOBAL_STEP)
+        self.run.define_metric(MODEL)
+        prompts = self._about.config.get("evaluation", {}).get("reward_prompts") or {}
+        for name in model_names(self._about.languages, prompts):
+            self.run.define_metric(name, step_metric=MODEL)
+
+    def _log_round(self, round: int) -> None:
+        import wandb
+
+        if self.samples and self.unseen([f"{round_folder(round)} samples"]):
+            rows = samples(self.directory, round, self.samples)
+            if len(rows):
+                axes = {ROUND: round, GLOBAL_STEP: self.offset(round)}
+                self.run.log({SAMPLES: wandb.Table(dataframe=rows), **axes})
+        pairs = Layout(self.directory).round(round).pairs
+        if self.pairs and pairs.is_file() and self.unseen([f"{round_folder(round)} pairs"]):
+            artifact = wandb.Artifact(
+                "pairs",
+                type="dataset",
+                description=f"Preference pairs of {round_folder(round)}.",
+                metadata=lineage(self.directory, round, self._about.config),
+            )
+            # The run directory's files do not change, and W&B's own copy would lie in the home folder.
+            artifact.add_file(str(pairs), policy="immutable", skip_cache=True)
+            self.run.log_artifact(artifact, aliases=[round_folder(round), f"{self.run.id}-{round_folder(round)}"])
+
+    def _alert(self, alerts: Sequence[Alert]) -> None:
+        import wandb
+
+        for alert in alerts:
+            if self.unseen([f"alert {alert.title}"]):
+                self.run.alert(alert.title, alert.text, level=wandb.AlertLevel.WARN)
+
+
+def _figures(counts: RoundCounts) -> dict[str, float]:
+    """A round's figures by the names under which they are logged."""
+    diagnosis = {f"{code}/{name}": value for name, by in counts.diagnosis.items() for code, value in by.items()}
+    return diagnosis | pair_figures(counts)
+
+
+@contextlib.contextmanager
+def _no_arguments() -> Iterator[None]:
+    """W&B keeps the command line as it finds it when a run begins, whose overrides may hold secrets."""
+    arguments = sys.argv
+    sys.argv = arguments[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments

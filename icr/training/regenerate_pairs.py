@@ -28,7 +28,9 @@ from icr.rounds.gates import Gate
 from icr.rounds.replay import Replay, ReplayRounds, with_replay
 from icr.rundir import PairTable, RunDirectory
 from icr.rundir.layout import round_folder, round_stages
+from icr.rundir.summary import count_round
 from icr.sampling import Sampler
+from icr.tracking import RoundLogger, pair_figures
 from icr.types import PreferencePair, Prompt, Response, ScoredResponse
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ class PairCallback(Callback, ABC):
 
     Attributes:
         context: positions of the model; None where it states none.
-        figures: what is logged once per round, by name; there when the pairs are.
+        figures: what the diagnosis logs once per round, by name; there when the pairs are.
     """
 
     start: RoundStart
@@ -89,8 +91,14 @@ class PairCallback(Callback, ABC):
         """
         module = cast(PreferenceModule, pl_module)
         self.prepare(module.data, module.objective)
-        for logger in trainer.loggers if self.figures else ():
-            logger.log_metrics(self.figures, step=0)
+        if not trainer.loggers:
+            return
+        start = self.start
+        made = pair_figures(count_round(start.store.layout.round(start.round)))
+        for logger in trainer.loggers:
+            if isinstance(logger, RoundLogger):
+                logger.paired()
+            logger.log_metrics({**self.figures, **made}, step=0)
 
     def prepare(self, data: CrossLingualPairDataModule, objective: Objective) -> None:
         """The same for a training that need not begin.

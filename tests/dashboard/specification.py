@@ -36,6 +36,13 @@ def panels(document: Any) -> Iterator[dict[str, Any]]:
             yield from panels(part)
 
 
+def lines(document: Any) -> Iterator[tuple[str, list[str]]]:
+    """Axis and metrics of every line plot."""
+    for panel in panels(document):
+        if panel["viewType"] == "Run History Line Plot":
+            yield panel["config"]["xAxis"], panel["config"]["metrics"]
+
+
 def plotted(document: Any) -> Plotted:
     """All keys of all panels."""
     found = Plotted()

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "sweep's dashboard shows its own jobs alone",
     )
     made.add_argument("--project", default="", help="W&B project (default: the run's own, or icr)")
-    made.add_argument("--entity", default="", help="user or team of W&B (default: the login's own)")
+    made.add_argument("--entity", default="", help="user or team of W&B (default: the run's own, or the login's)")
     made.add_argument("--languages", default="", metavar="CODES", help="in place of a run, as in en,es,sw")
     made.add_argument(
         "--dry-run", type=Path, metavar="FILE", help="write the specification as JSON, without login or network"

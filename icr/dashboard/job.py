@@ -31,18 +31,16 @@ def dashboard(options: argparse.Namespace) -> None:
         raise ConfigError("icr dashboard needs wandb-workspaces, which is missing: pip install 'icr[dashboards]'.")
     subject = _subject(options)
     if options.dry_run:
-        atomic.replace(options.dry_run, lambda path: atomic.write_json(path, specification(subject, options.entity)))
+        atomic.replace(options.dry_run, lambda path: atomic.write_json(path, specification(subject)))
         print(options.dry_run)
         return
-    _save(subject, options.entity)
+    _save(subject)
 
 
-def specification(subject: Subject, entity: str = "") -> dict[str, Any]:
+def specification(subject: Subject) -> dict[str, Any]:
     """Workspace and report as W&B takes them, made without login or network, and the same every time."""
-    built = _built(subject, entity)
-    return {
-        name: part._to_model().model_dump(mode="json", by_alias=True, exclude_none=True) for name, part in built.items()
-    }
+    models = {name: part._to_model() for name, part in _built(subject).items()}
+    return {name: model.model_dump(mode="json", by_alias=True, exclude_none=True) for name, model in models.items()}
 
 
 def _subject(options: argparse.Namespace) -> Subject:
@@ -50,17 +48,18 @@ def _subject(options: argparse.Namespace) -> Subject:
         raise ConfigError("--languages is read from the run's directory; give one of them.")
     found = subject_of(options.run) if options.run else default_subject()
     languages = checked_codes(options.languages) if options.languages else found.languages
-    return replace(found, languages=languages, project=options.project or found.project)
+    project, entity = options.project or found.project, options.entity or found.entity
+    return replace(found, languages=languages, project=project, entity=entity)
 
 
-def _built(subject: Subject, entity: str) -> Mapping[str, Workspace | Report]:
+def _built(subject: Subject) -> Mapping[str, Workspace | Report]:
     from icr.dashboard.wandb import report, workspace  # Seconds of imports, which a mistake does without.
 
     shown = sections(subject)
-    return {"workspace": workspace(subject, shown, entity), "report": report(subject, shown, entity)}
+    return {"workspace": workspace(subject, shown), "report": report(subject, shown)}
 
 
-def _save(subject: Subject, entity: str) -> None:
+def _save(subject: Subject) -> None:
     import wandb
 
     try:
@@ -70,7 +69,8 @@ def _save(subject: Subject, entity: str) -> None:
             f"icr dashboard needs a login with W&B ({one_line(error)}): `wandb login`, or a key in the variable "
             f"WANDB_API_KEY. --dry-run FILE writes the specification without one."
         ) from error
-    for name, part in _built(subject, entity or str(account.default_entity)).items():
+    own = subject if subject.entity else replace(subject, entity=str(account.default_entity))
+    for name, part in _built(own).items():
         try:
             part.save()  # type: ignore[no-untyped-call]
         except Exception as error:  # The library raises bare ones, too.

@@ -12,12 +12,13 @@ from icr.dashboard.panels import (
     Differences,
     Importance,
     Lines,
+    LoggedTable,
     Panel,
     Scatter,
     Section,
 )
 from icr.dashboard.subject import Subject
-from icr.metrics import GLOBAL_STEP, MODEL, ROUND, Figure, Metric, PairMetric, RoundMetric, accuracy
+from icr.metrics import GLOBAL_STEP, MODEL, ROUND, SAMPLES, Figure, Metric, PairMetric, RoundMetric, accuracy
 
 ALPHA, RESPONSES, PROMPTS, SEED = "loss.alpha", "sampling.n", "data.prompts_per_language", "seed"
 """Settings that sweeps are over."""
@@ -99,12 +100,14 @@ def _rewards_and_lengths(subject: Subject) -> Section:
         _diagnosis("Pairs per prompt", RoundMetric.PAIRS, languages),
         _diagnosis("Responses cut by the token limit", RoundMetric.TRUNCATED, languages),
         _diagnosis("Responses equal to another one", RoundMetric.DUPLICATES, languages),
+        LoggedTable("Sampled responses", SAMPLES),
     ]
     return Section(
         "Rewards and lengths",
         "What each round's pairs and responses were like before its training. Length control should bring the "
         "correlation of the reward with length near 0, and chosen and rejected responses to about one length. A "
-        "reward that follows the log-prob of one model alone says little about what is preferred.",
+        "reward that follows the log-prob of one model alone says little about what is preferred. The table has some "
+        "of the last round's responses, with their rewards.",
         panels,
     )
 

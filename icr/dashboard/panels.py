@@ -102,7 +102,20 @@ class Differences:
     title: str
 
 
-Panel: TypeAlias = Lines | Scatter | Bars | Coordinates | Importance | Differences
+@dataclass(frozen=True)
+class LoggedTable:
+    """The last table that each run logged under a name.
+
+    Attributes:
+        title: in the documentation; W&B writes its own.
+        name: under which it is logged.
+    """
+
+    title: str
+    name: str
+
+
+Panel: TypeAlias = Lines | Scatter | Bars | Coordinates | Importance | Differences | LoggedTable
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,8 @@ def logged_keys(panel: Panel) -> list[str]:
             return [*figures]
         case Scatter(figure=figure) | Importance(figure=figure):
             return [figure]
+        case LoggedTable(name=name):
+            return [name]
         case Differences():
             return []
 

@@ -27,6 +27,7 @@ class Subject:
         languages: codes.
         reward_prompts: names of those whose accuracy is measured.
         project: the W&B project that the runs log to.
+        entity: user or team that the project belongs to; `""` is the login's own.
         group: W&B group of a sweep's jobs, to which the dashboard is confined; None shows all runs of the project.
         swept: keys of the configuration, such as `loss.alpha`, in which the jobs of a sweep differ.
     """
@@ -34,6 +35,7 @@ class Subject:
     languages: Sequence[str]
     reward_prompts: Sequence[str] = REWARD_PROMPTS
     project: str = PROJECT
+    entity: str = ""
     group: str | None = None
     swept: Sequence[str] = ()
 
@@ -81,15 +83,20 @@ def _subject(runs: Sequence[Mapping[str, Any]], directory: Path, sweep: Sweep | 
     languages = _union(setting(run, "langs.codes") for run in runs)
     if not languages:
         raise RunError(f"{directory}: config.yaml names no languages (langs.codes); give them with --languages en,es.")
-    project = next((found for run in runs if (found := setting(run, "logger.project"))), PROJECT)
     swept = [] if sweep is None else [key for axis in sweep.axes if (key := _plain(runs, axis))]
     return Subject(
         languages=languages,
         reward_prompts=_union(setting(run, "evaluation.reward_prompts") for run in runs),
-        project=str(project),
+        project=_first(runs, "logger.project") or PROJECT,
+        entity=_first(runs, "logger.entity"),
         group=None if sweep is None else directory.resolve().name,
         swept=swept,
     )
+
+
+def _first(runs: Sequence[Mapping[str, Any]], key: str) -> str:
+    """The value that the first run has that has one; `""` where none has."""
+    return next((str(found) for run in runs if (found := setting(run, key))), "")
 
 
 def _union(values: Iterable[object]) -> list[str]:

@@ -12,7 +12,7 @@ from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
 from icr.dashboard.outline import SEED
-from icr.dashboard.panels import Bars, Coordinates, Differences, Importance, Lines, Panel, Scatter, Section
+from icr.dashboard.panels import Bars, Coordinates, Differences, Importance, Lines, LoggedTable, Panel, Scatter, Section
 from icr.dashboard.subject import Subject
 from icr.metrics import Figure
 
@@ -22,19 +22,21 @@ MOST_RUNS = 50
 """Runs that a panel shows."""
 
 Drawn: TypeAlias = (
-    wr.LinePlot | wr.ScatterPlot | wr.BarPlot | wr.ParallelCoordinatesPlot | wr.ParameterImportancePlot | wr.RunComparer
+    wr.LinePlot
+    | wr.ScatterPlot
+    | wr.BarPlot
+    | wr.ParallelCoordinatesPlot
+    | wr.ParameterImportancePlot
+    | wr.RunComparer
+    | wr.WeavePanelSummaryTable
 )
 """What the library makes of a panel of ours."""
 
 
-def workspace(subject: Subject, sections: Sequence[Section], entity: str) -> ws.Workspace:
-    """The workspace, which is not saved yet.
-
-    Args:
-        entity: user or team whose project it is.
-    """
+def workspace(subject: Subject, sections: Sequence[Section]) -> ws.Workspace:
+    """The workspace, which is not saved yet."""
     return ws.Workspace(
-        entity=entity,
+        entity=subject.entity,
         project=subject.project,
         name=title(subject),
         sections=[_workspace_section(section, number) for number, section in enumerate(sections)],
@@ -47,14 +49,14 @@ def workspace(subject: Subject, sections: Sequence[Section], entity: str) -> ws.
     )
 
 
-def report(subject: Subject, sections: Sequence[Section], entity: str) -> wr.Report:
+def report(subject: Subject, sections: Sequence[Section]) -> wr.Report:
     """The report, which is not saved yet: each section's paragraph, and its panels."""
     blocks: list[wr.BlockTypes] = [wr.TableOfContents()]
     for section in sections:
         blocks += [wr.H2(section.name), wr.P(section.about), _grid(subject, section)]
     return wr.Report(
         project=subject.project,
-        entity=entity,
+        entity=subject.entity,
         title=title(subject),
         description=f"Implicit cross-lingual rewarding in {', '.join(subject.languages)}.",
         blocks=blocks,
@@ -148,6 +150,8 @@ def _made(panel: Panel) -> Drawn:
             return wr.ParameterImportancePlot(with_respect_to=panel.figure)
         case Differences():
             return wr.RunComparer(diff_only="split")
+        case LoggedTable():
+            return wr.WeavePanelSummaryTable(table_name=panel.name)
 
 
 def _config_column(key: str) -> str:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from icr import metrics
 from icr.dashboard import Subject, sections
-from icr.dashboard.panels import Bars, Coordinates, Differences, Importance, Lines, Panel, Scatter, logged_keys
+from icr.dashboard.panels import (
+    Bars,
+    Coordinates,
+    Differences,
+    Importance,
+    Lines,
+    LoggedTable,
+    Panel,
+    Scatter,
+    logged_keys,
+)
 from icr.dashboard.panels import setting_keys as settings_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "dashboards.md"
@@ -48,6 +58,8 @@ def _kind(panel: Panel) -> str:
             return "parallel coordinates"
         case Importance():
             return "importance of settings"
+        case LoggedTable():
+            return "a table a run"
         case Differences():
             return "a table"
 

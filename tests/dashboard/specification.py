@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +19,13 @@ class Plotted:
     Attributes:
         history: names that runs log over time, axes among them.
         summary: names whose last value is shown.
+        tables: names of tables.
         config: settings, dotted as in `conf/`.
     """
 
     history: set[str] = field(default_factory=set)
     summary: set[str] = field(default_factory=set)
+    tables: set[str] = field(default_factory=set)
     config: set[str] = field(default_factory=set)
 
 
@@ -58,6 +62,9 @@ def plotted(document: Any) -> Plotted:
                 _add(found, settings["xAxis"], settings["yAxis"])
             case "Parallel Coordinates Plot":
                 _add(found, *(column["accessor"] for column in settings["columns"]))
+            case "Weave":
+                (key,) = re.findall(r'"type": "string", "val": "(.*?)"', json.dumps(settings))
+                found.tables.add(key)
             case "Parameter Importance":
                 found.summary.add(settings["targetKey"])
             case _:

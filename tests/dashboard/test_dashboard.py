@@ -85,6 +85,7 @@ def test_all_that_is_plotted_is_on_the_list_of_names():
     assert found.history - AXES <= logged
     assert found.history >= AXES
     assert found.summary <= logged
+    assert found.tables == {metrics.SAMPLES}
     assert len(found.history | found.summary) > 80
 
 
@@ -96,7 +97,7 @@ def test_a_panel_shows_what_documentation_says_of_it():
     settings = {key for panel in shown for key in setting_keys(panel)}
     for part in ("workspace", "report"):
         found = plotted(document[part])
-        assert found.history | found.summary == ours
+        assert found.history | found.summary | found.tables == ours
         assert found.config == settings
         assert len([*panels(document[part])]) == len(shown)
     assert any(isinstance(panel, Differences) for panel in shown)
@@ -154,10 +155,10 @@ def test_a_run_tells_what_it_is_about(tmp_path):
     run = folder_of(
         tmp_path / "run",
         langs={"codes": ["en", "th"]},
-        logger={"project": "mine"},
+        logger={"project": "mine", "entity": "us"},
         evaluation={"reward_prompts": {"english": {}}},
     )
-    assert subject_of(run) == Subject(["en", "th"], ["english"], "mine", swept=[])
+    assert subject_of(run) == Subject(["en", "th"], ["english"], "mine", "us", swept=[])
     assert main([str(run), "--dry-run", str(tmp_path / "out.json"), "--entity", "team", "--project", "other"]) == 0
     document = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (document["workspace"]["entity"], document["workspace"]["project"]) == ("team", "other")
@@ -174,7 +175,7 @@ def test_a_sweep_tells_its_settings_and_shows_its_jobs_alone(tmp_path):
         jobs.append(Job(number, f"{number}", overrides))
     write_plan(sweep, [*jobs, Job(3, "3", {"loss.alpha": "2.0", "seed": "0", "loss": "dpo"})])  # It has not begun.
     subject = subject_of(sweep)
-    assert subject == Subject(["en", "sw"], [], "icr", "alphas", ["loss.alpha", "seed", "loss._target_"])
+    assert subject == Subject(["en", "sw"], [], "icr", "", "alphas", ["loss.alpha", "seed", "loss._target_"])
     document = specification(subject)
     runs = document["workspace"]["spec"]["section"]["runSets"][0]
     assert [key["name"] for key in runs["grouping"]] == ["loss.value.alpha", "loss.value._target_"]
@@ -248,4 +249,4 @@ def test_what_the_library_saves_is_what_a_dry_run_writes(monkeypatch, capsys):
         monkeypatch.setattr(owner, "url", property(lambda part: f"at/{part.entity}"))
     job.dashboard(argparse.Namespace(run=None, languages="en,sw", project="", entity="", dry_run=None))
     assert capsys.readouterr().out == "workspace: at/me\nreport: at/me\n"
-    assert {"workspace": taken[0], "report": taken[1]} == specification(Subject(["en", "sw"]), "me")
+    assert {"workspace": taken[0], "report": taken[1]} == specification(Subject(["en", "sw"], entity="me"))

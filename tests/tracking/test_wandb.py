@@ -249,7 +249,7 @@ def test_a_dashboard_plots_nothing_that_a_run_does_not_log(whole):
     assert (subject.languages, subject.project) == (["en", "sw"], "icr")
     document = specification(subject)
     shown = plotted(document)
-    assert shown.history <= found.logged
+    assert shown.history | shown.tables <= found.logged
     assert shown.summary <= found.summary.keys()
     assert [key for key in shown.config if setting(found.config, key) is None] == []
     # A line has a point where its value and its place were logged together.

@@ -60,19 +60,28 @@ def _built(subject: Subject) -> Mapping[str, Workspace | Report]:
 
 
 def _save(subject: Subject) -> None:
-    import wandb
-
-    try:
-        account = wandb.Api()
-    except wandb.errors.Error as error:
-        raise ConfigError(
-            f"icr dashboard needs a login with W&B ({one_line(error)}): `wandb login`, or a key in the variable "
-            f"WANDB_API_KEY. --dry-run FILE writes the specification without one."
-        ) from error
-    own = subject if subject.entity else replace(subject, entity=str(account.default_entity))
+    entity = _login()
+    own = replace(subject, entity=subject.entity or entity)
+    if not own.entity:
+        raise ConfigError("The login with W&B has no user or team by default; name one with --entity.")
     for name, part in _built(own).items():
         try:
             part.save()  # type: ignore[no-untyped-call]
         except Exception as error:  # The library raises bare ones, too.
             raise RunError(f"W&B does not take the {name} ({one_line(error)}).") from error
         print(f"{name}: {part.url}")
+
+
+def _login() -> str:
+    """The user or team that the login has by default; `""` for none."""
+    import wandb
+
+    try:
+        return str(wandb.Api().default_entity or "")
+    except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+        raise ConfigError(
+            f"icr dashboard needs a login with W&B ({one_line(error)}): `wandb login`, or a key in the variable "
+            f"WANDB_API_KEY. --dry-run FILE writes the specification without one."
+        ) from error
+    except Exception as error:
+        raise RunError(f"W&B cannot be reached ({one_line(error)}).") from error

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -71,12 +72,27 @@ def test_a_dry_run_asks_no_network_and_is_the_same_every_time(tmp_path):
 
 
 def test_nobody_is_logged_in(tmp_path):
-    ended = command(tmp_path, ALONE)
+    ended = command(tmp_path, ALONE, "--entity", "team")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "icr: icr dashboard needs a login with W&B" in ended.stderr
     assert "`wandb login`" in ended.stderr
     assert "--dry-run FILE" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_login_without_a_default_entity_needs_one_named(monkeypatch, capsys):
+    monkeypatch.setattr(wandb, "Api", lambda: SimpleNamespace(default_entity=None))
+    assert main(["--languages", "en"]) == 2
+    assert "--entity" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_answer(monkeypatch, capsys):
+    def api():
+        raise wandb.errors.CommError("no route to host")
+
+    monkeypatch.setattr(wandb, "Api", api)
+    assert main(["--languages", "en"]) == 2
+    assert capsys.readouterr().err == "icr: W&B cannot be reached (no route to host).\n"
 
 
 def test_all_that_is_plotted_is_on_the_list_of_names():

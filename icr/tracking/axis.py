@@ -72,9 +72,9 @@ class OneAxisTracking(ABC):
     def loggers(self, round: int) -> Sequence[Logger]:
         """The round's CSV file, and the tracker's own."""
         logged = joined_metrics(self.directory)
-        # The steps that any of them logged, and what.
         own = logged[logged[ROUND] == round].set_index(STEP)
-        seen = {int(step): set(row.dropna().index) for step, row in own.iterrows()}
+        there = zip(own.index.tolist(), own.notna().to_numpy(), strict=True)
+        seen = {step: set(own.columns[noted]) for step, noted in there}
         return [*CsvTracking(self.directory).loggers(round), RoundLogger(self, round, self.offset(round), seen)]
 
     def offset(self, round: int) -> int:

@@ -92,6 +92,8 @@ class WandbTracking(OneAxisTracking):
                     entity=self.entity,
                     group=self.group,
                     tags=tags,
+                    config=dict(run.config),
+                    allow_val_change=True,  # Of what changes no number, when a job goes on.
                     name=folder.name,
                     id=hashlib.sha256(str(folder).encode()).hexdigest()[:12],
                     dir=str(self.directory),
@@ -105,7 +107,6 @@ class WandbTracking(OneAxisTracking):
                 f"logger.offline=true."
             ) from error
         self._about = run
-        self.run.config.update(dict(run.config), allow_val_change=True)
         self._define_axes()
 
     def log_step(self, metrics: Mapping[str, float], round: int, step: int) -> None:
@@ -184,11 +185,9 @@ class WandbTracking(OneAxisTracking):
             self.run.log_artifact(artifact, aliases=[round_folder(round), f"{self.run.id}-{round_folder(round)}"])
 
     def _alert(self, alerts: Sequence[Alert]) -> None:
-        import wandb
-
         for alert in alerts:
             if self.unseen([f"alert {alert.title}"]):
-                self.run.alert(alert.title, alert.text, level=wandb.AlertLevel.WARN)
+                self.run.alert(alert.title, alert.text, level="WARN")
 
 
 def _figures(counts: RoundCounts) -> dict[str, float]:

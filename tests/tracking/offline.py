@@ -60,6 +60,8 @@ def read(run_dir: Path) -> Offline:
     artifacts += [record.artifact for record in found if record.HasField("artifact")]
     summary, config = {}, {}
     for record in found:
+        if record.HasField("run"):
+            config |= _items(record.run.config.update)
         if record.HasField("summary"):
             summary |= _items(record.summary.update)
         if record.HasField("config"):

@@ -31,6 +31,7 @@ WORDS = {
     "doctor": Word("icr.doctor.__main__", "examine models and prompts, and plan memory and hours, before a run"),
     "cache": Word("icr.cache.__main__", "list and prune the stages that runs share"),
     "export": Word("icr.export.__main__", "write a model of a run as a folder to share, and push it"),
+    "dashboard": Word("icr.dashboard.__main__", "a W&B workspace and report of runs, as code"),
 }
 
 

@@ -95,9 +95,9 @@ class MlflowTracking(_LoggerTracking):
 
     def __post_init__(self) -> None:
         _require("mlflow")
-        if self.uri and urlsplit(self.uri).password:
+        if self.uri and (urlsplit(self.uri).username or urlsplit(self.uri).password):
             raise ConfigError(
-                "logger.uri holds a password, which the run directory would keep: give the address in the variable "
+                "logger.uri holds a user or a password, which the run directory would keep: give the address in the variable "
                 "MLFLOW_TRACKING_URI instead."
             )
 

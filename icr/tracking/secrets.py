@@ -42,7 +42,11 @@ def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_secret(key: str) -> bool:
     """Whether the name of a key or a variable says that its value is secret."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key.rpartition(".")[2])
+    return any(_names_a_secret(part) for part in key.split("."))
+
+
+def _names_a_secret(part: str) -> bool:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", part)
     *before, last = re.split(r"[\W_]+", words.lower().strip(" _-")) or [""]
     return last in WORDS or (last == "key" and bool(before) and before[-1] in KEYS)
 
@@ -55,15 +59,21 @@ def _cleaned(value: object, key: str, known: list[str], hide: bool = False) -> A
         return [_cleaned(item, "", known, hide) for item in value]
     if isinstance(value, str) and value:
         return HIDDEN if hide else _text(value, known)
-    return value
+    # An unquoted key of digits alone is a number to YAML.
+    return HIDDEN if hide and isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _holds_a_secret(override: str) -> bool:
+    """Whether a dictionary within an override, such as `judge={api_key: x}`, has a key that names a secret."""
+    return any(is_secret(key) for key in re.findall(r"[{,]\s*['\"]?([\w.-]+)['\"]?\s*:", override))
 
 
 def _text(value: str, known: list[str]) -> str:
     name, equals, _ = value.partition("=")
-    if equals and re.fullmatch(r"[\w.@/+~-]+", name) and is_secret(name):
+    if equals and re.fullmatch(r"[\w.@/+~-]+", name) and (is_secret(name) or _holds_a_secret(value)):
         return f"{name}={HIDDEN}"
     for secret in known:
         value = value.replace(secret, HIDDEN)
     value = VALUES.sub(HIDDEN, value)
-    value = re.sub(r"(?<=://)[^/@\s]+@", "", value)
+    value = re.sub(r"(?<=://)[^\s?#]+@", "", value)
     return re.sub(r"([?&;]([\w.-]+)=)[^&#;\s]+", lambda m: f"{m[1]}{HIDDEN}" if is_secret(m[2]) else m[0], value)

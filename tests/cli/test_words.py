@@ -44,9 +44,10 @@ def test_version(capsys):
     [
         (
             "exprot",
-            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, cache, export",
+            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, cache, export, "
+            "dashboard",
         ),
-        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, cache, export"),
+        ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, cache, export, dashboard"),
         ("loss=kto", "icr: 'loss=kto' is a setting, and settings follow a word, as in icr run loss=kto."),
         ("--halp", "icr: '--halp' is not a word of icr."),
     ],
@@ -111,6 +112,7 @@ print(json.dumps(sorted(set({HEAVY!r}) & sys.modules.keys())))
         ["doctor", "plan", "loss.alpha=-1"],
         ["report", "/nonexistent"],
         ["export", "/nonexistent", "--to", "out"],
+        ["dashboard", "/nonexistent"],
         ["report"],
         ["run", "--nonsense"],
     ],

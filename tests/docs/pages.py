@@ -13,7 +13,7 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
-CALL = re.compile(r"(?:^|\s)(?:icr|-m icr\.)\s?(run|evaluate|doctor|export|report)\b(.*)")
+CALL = re.compile(r"(?:^|\s)(?:icr|-m icr\.)\s?(run|evaluate|doctor|export|report|dashboard)\b(.*)")
 
 
 def commands(text: str) -> Iterator[tuple[str, list[str]]]:

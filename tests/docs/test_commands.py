@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from icr.config import build, conf_dir
 from icr.config.command import as_overrides
+from icr.dashboard.__main__ import parser as dashboard_parser
 from icr.doctor.__main__ import PARTS
 from icr.evaluate.__main__ import as_arguments
 from icr.export.__main__ import parser
@@ -35,7 +36,7 @@ def overrides(arguments: list[str], own: Path) -> list[str]:
     return [re.sub(r"^--config-dir=(\S+)", rf"hydra.searchpath=[file://{own}/\1]", word) for word in words]
 
 
-@pytest.mark.parametrize("word", ["run", "evaluate", "doctor", "export", "report"])
+@pytest.mark.parametrize("word", ["run", "evaluate", "doctor", "export", "report", "dashboard"])
 def test_there_are_commands_of_every_word(word):
     assert len(all_commands(word)) >= 2
 
@@ -72,6 +73,12 @@ def test_every_report_is_accepted_and_misses_its_run_alone(arguments, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert report(arguments) == 2
     assert "is not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", all_commands("dashboard"), ids=" ".join)
+def test_every_dashboard_is_accepted(arguments):
+    options = dashboard_parser().parse_args(arguments)
+    assert bool(options.run) != bool(options.languages)
 
 
 def test_the_table_of_choices_has_every_option():

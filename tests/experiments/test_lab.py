@@ -82,7 +82,7 @@ def test_every_arm_composes(arm):
 def test_a_contrast_of_no_arm_is_refused(tmp_path):
     text = "title: t\npaper: p\naxis: a\narms: {a: []}\ncontrasts: [{says: s, better: c / M0, than: a / M0}]\n"
     (tmp_path / "claim.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(SystemExit, match="c / M0 names no arm. Arms: a"):
+    with pytest.raises(SystemExit, match=r"c / M0 names no arm\. Arms: a"):
         claim.read(tmp_path)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -65,9 +67,26 @@ def test_a_loop_without_end_is_given_up_in_every_thread(elsewhere, make_tokenize
         render()
     assert "The chat template does not come to an end within 0.3 seconds" in found[0]
     until = time.monotonic() + 10
-    while any(thread.name == "chat template" for thread in threading.enumerate()):
+    while sum(thread.name == "chat template" for thread in threading.enumerate()) > len(template._idle):
         assert time.monotonic() < until, "the thread goes on"
         time.sleep(0.02)
+
+
+def test_threads_are_used_again_and_a_fork_has_its_own(make_tokenizer):
+    renderer = Renderer(make_tokenizer())
+    names = [thread.name for thread in threading.enumerate()]
+    assert renderer.prompt_ids("a") == renderer.prompt_ids("a")
+    assert [thread.name for thread in threading.enumerate()] == names
+    with multiprocessing.get_context("fork").Pool(1) as forked:
+        ids = forked.apply_async(renderer.prompt_ids, ["a"]).get(template.SECONDS / 2)
+    assert ids == renderer.prompt_ids("a")
+
+
+def test_renderings_side_by_side_do_not_wait_for_each_other(make_tokenizer):
+    renderer, both = Renderer(make_tokenizer()), threading.Barrier(2, timeout=template.SECONDS / 2)
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(lambda _: template.guarded(both.wait, "It"), range(2)))) == 2
+    assert renderer.prompt_ids("a")
 
 
 def test_a_prompt_that_the_template_refuses_is_an_error_of_ours(make_tokenizer):

@@ -71,6 +71,8 @@ def test_an_address_with_a_password_and_one_of_nothing_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI") as refused:
         MlflowTracking(tmp_path, uri="postgresql://me:s3cret@host/db")
     assert "s3cret" not in str(refused.value)
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        MlflowTracking(tmp_path, uri="https://s3cret@host")
     with pytest.raises(ConfigError, match=r"logger=mlflow cannot start.*logger\.uri"):
         MlflowTracking(tmp_path, uri="nothing://here").begin(RUN)
 

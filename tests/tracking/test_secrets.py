@@ -44,9 +44,14 @@ def test_other_keys_are_not(key):
     assert without_secrets({key: "seen"}) == {key: "seen"}
 
 
-def test_numbers_switches_and_nothing_stay():
-    settings = {"token": None, "password": 3, "headers": {}, "secret": True, "api_key": ""}
+def test_switches_and_nothing_stay():
+    settings = {"token": None, "headers": {}, "secret": True, "api_key": ""}
     assert without_secrets(settings) == settings
+
+
+def test_a_key_of_digits_alone_is_a_secret_too():
+    hidden = {"api_key": HIDDEN, "headers": {"X-A": HIDDEN}}
+    assert without_secrets({"api_key": 1234567890123, "headers": {"X-A": 12345678}}) == hidden
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,11 @@ def test_numbers_switches_and_nothing_stay():
     [
         ("https://me:s3cret@host:8000/v1", "https://host:8000/v1"),
         ("postgresql://me:s3cret@host/db", "postgresql://host/db"),
+        ("postgresql://me:s3/cret@host/db", "postgresql://host/db"),
+        ("http://me:s3@cret@host", "http://host"),
+        ("judge={api_key: s3cret}", f"judge={HIDDEN}"),
+        ("++judge.extra={headers: {X: s3cret}}", f"++judge.extra={HIDDEN}"),
+        ("judge.headers.X-Tenant=s3cret", f"judge.headers.X-Tenant={HIDDEN}"),
         ("http://host/v1?api_key=s3cret&n=1", f"http://host/v1?api_key={HIDDEN}&n=1"),
         ("judge.endpoint.extra.api_key=s3cret", f"judge.endpoint.extra.api_key={HIDDEN}"),
         ("loss.alpha=0.5", "loss.alpha=0.5"),

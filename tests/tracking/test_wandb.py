@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from icr.dashboard import specification, subject_of
+from icr.dashboard.subject import setting
 from icr.errors import ConfigError
 from icr.metrics import Figure, logged
 from icr.rundir import Summary, open_run
 from icr.tracking import About, WandbTracking
+from tests.dashboard.specification import lines, plotted
 from tests.report.fake_run import LANGUAGES, write_fake_run
 from tests.tracking.offline import Offline, read
 
@@ -238,6 +241,20 @@ def test_no_file_of_it_holds_a_secret(whole):
     for path in files:
         content = path.read_bytes()
         assert not [secret for secret in SECRETS.values() if secret.encode() in content], path
+
+
+def test_a_dashboard_plots_nothing_that_a_run_does_not_log(whole):
+    directory, found = whole
+    subject = subject_of(directory)
+    assert (subject.languages, subject.project) == (["en", "sw"], "icr")
+    document = specification(subject)
+    shown = plotted(document)
+    assert shown.history | shown.tables <= found.logged
+    assert shown.summary <= found.summary.keys()
+    assert [key for key in shown.config if setting(found.config, key) is None] == []
+    # A line has a point where its value and its place were logged together.
+    places = {(key, axis) for row in found.history for key in row for axis in AXES & row.keys()}
+    assert {(key, axis) for axis, keys in lines(document) for key in keys} <= places
 
 
 def _names(figure: Figure) -> list[str]:

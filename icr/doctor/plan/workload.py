@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -113,9 +114,10 @@ def _measured(
     notes: tuple[str, ...],
 ) -> Workload:
     rows: dict[str, list[tuple[int, int, int]]] = {code: [] for code in settings.langs.codes}
+    counted = cache(tokens)  # Demonstrations answer a prompt several times.
     with progress(len(prompts), "prompts") as update:
         for prompt in prompts:
-            lengths = tokens(prompt.text), tokens(settings.reward_prompt.text(prompt)), len(prompt.text)
+            lengths = counted(prompt.text), counted(settings.reward_prompt.text(prompt)), len(prompt.text)
             rows[prompt.language].append(lengths)
             update(1)
     limit = settings.sampling.max_new_tokens

@@ -62,8 +62,8 @@ def collect(one: claim.Claim, runs: Path) -> None:
     """Write `results.csv`, `plot.svg` and the table in `README.md` of a claim from the runs that are there."""
     found = {name: arms.results(runs, arm) for name, arm in one.arms.items()}
     table = pd.concat([rows.assign(arm=name) for name, rows in found.items()])[["arm", *arms.COLUMNS]]
-    if table.empty:
-        print(f"{one.name}: no runs yet")
+    if not any(found.seeds for contrast, found in page.differences(one, table) if not contrast.control):
+        print(f"{one.name}: not run yet")
         return
     folder = HERE / one.name
     table.to_csv(folder / "results.csv", index=False, float_format="%.4f")

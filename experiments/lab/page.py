@@ -89,7 +89,9 @@ def _arms(claim: Claim, table: pd.DataFrame) -> str:
 
 def _cell(table: pd.DataFrame, point: Point) -> str:
     found = interval(list(_values(table, point, "win_rate").values()))
-    return "–" if not found.seeds else f"{found.mean:.1f} ± {found.high - found.mean:.1f}"
+    if not found.seeds:
+        return "–"
+    return f"{found.mean:.1f} ± {found.high - found.mean:.1f}" if found.seeds > 1 else f"{found.mean:.1f} (one seed)"
 
 
 def _values(table: pd.DataFrame, point: Point, figure: str) -> dict[int, float]:

@@ -16,7 +16,7 @@ from experiments.lab.statistics import Interval, interval, verdict
 from icr.report.svg import CHOSEN, INK, MUTED, PALETTE, REJECTED, RULE, clean, new_figure, save
 
 STARTS = {"sft": "SFT", "dpo_en": "English-aligned"}
-COLOURS = {"holds": CHOSEN, "does not hold": REJECTED, "undecided": MUTED}
+COLOURS = {"holds": CHOSEN, "does not hold": REJECTED, "undecided": MUTED, "not run": MUTED}
 
 
 def draw(claim: Claim, table: pd.DataFrame, path: Path) -> None:
@@ -37,9 +37,7 @@ def _models(claim: Claim, table: pd.DataFrame, arm: str) -> list[str]:
 
 
 def _draw_arms(axes: Axes, claim: Claim, table: pd.DataFrame) -> None:
-    clean(axes, "Mean target win rate, %, with 95 % intervals over seeds; pale: each seed").grid(
-        axis="x", color=RULE, linewidth=0.7
-    )
+    clean(axes, "Mean target win rate, %; pale: each seed").grid(axis="x", color=RULE, linewidth=0.7)
     axes.grid(visible=False, axis="y")
     y, ticks = 0.0, {}
     for arm in claim.arms:
@@ -73,7 +71,9 @@ def _draw_starts(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_differences(axes: Axes, claim: Claim, table: pd.DataFrame) -> None:
-    clean(axes, "Paired differences over seeds; the claim is right of 0").grid(axis="x", color=RULE, linewidth=0.7)
+    clean(axes, "Differences with 95 % intervals; what is claimed is right of 0").grid(
+        axis="x", color=RULE, linewidth=0.7
+    )
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=INK, linewidth=1)
     for y, (contrast, difference) in enumerate(differences(claim, table)):

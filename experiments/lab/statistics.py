@@ -19,6 +19,10 @@ class Interval(NamedTuple):
     seeds: int
 
     def __str__(self) -> str:
+        if not self.seeds:
+            return "–"
+        if self.seeds == 1:
+            return f"{self.mean:+.1f} (one seed)"
         return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
 
 
@@ -39,7 +43,9 @@ def paired(better: Mapping[int, float], than: Mapping[int, float]) -> Interval:
 
 
 def verdict(difference: Interval) -> str:
-    """`holds` or `does not hold` where the interval lies on one side of 0, else `undecided`."""
+    """`holds` or `does not hold` where the interval lies on one side of 0, else `undecided`; without a seed, `not run`."""
+    if not difference.seeds:
+        return "not run"
     if math.isnan(difference.low) or difference.low <= 0 <= difference.high:
         return "undecided"
     return "holds" if difference.low > 0 else "does not hold"

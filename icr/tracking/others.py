@@ -97,8 +97,8 @@ class MlflowTracking(_LoggerTracking):
         _require("mlflow")
         if self.uri and (urlsplit(self.uri).username or urlsplit(self.uri).password):
             raise ConfigError(
-                "logger.uri holds a user or a password, which the run directory would keep: give the address in the variable "
-                "MLFLOW_TRACKING_URI instead."
+                "logger.uri holds a user or a password, which the run directory would keep: give the address in the "
+                "variable MLFLOW_TRACKING_URI instead."
             )
 
     @property

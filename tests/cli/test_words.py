@@ -44,8 +44,8 @@ def test_version(capsys):
     [
         (
             "exprot",
-            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, cache, export, "
-            "dashboard",
+            "icr: 'exprot' is not a word of icr. Did you mean export? Words: run, report, evaluate, doctor, cache, "
+            "export, dashboard",
         ),
         ("xyz", "icr: 'xyz' is not a word of icr. Words: run, report, evaluate, doctor, cache, export, dashboard"),
         ("loss=kto", "icr: 'loss=kto' is a setting, and settings follow a word, as in icr run loss=kto."),

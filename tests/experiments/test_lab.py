@@ -59,6 +59,7 @@ def test_differences_are_of_the_seeds_that_both_have():
         (Interval(-2, -3, -1, 5), "does not hold"),
         (Interval(1, -1, 3, 5), "undecided"),
         (Interval(9, math.nan, math.nan, 1), "undecided"),
+        (interval([]), "not run"),
     ],
 )
 def test_a_verdict_is_the_side_of_zero_that_the_interval_lies_on(found, says):

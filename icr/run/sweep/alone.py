@@ -1,0 +1,33 @@
+"""`python -m icr.run.sweep.alone`: the process of one job of a sweep, which reads its configuration from stdin."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+
+from icr.config import files  # noqa: F401  The resolvers of conf/.
+from icr.errors import Reported
+from icr.launch.parent import follow
+from icr.run.sweep.attempt import recorded
+from icr.run.sweep.plan import current, folder
+from icr.terminal import Exit, guarded
+
+
+def work() -> int:
+    """The job, in the surroundings that Hydra's launcher has made for it."""
+    setup_globals()
+    cfg, HydraConfig.instance().cfg, GlobalHydra.instance().hydra = pickle.load(sys.stdin.buffer)
+    try:
+        recorded(cfg, folder(HydraConfig.instance().cfg), current())
+    except Reported:
+        return Exit.MISTAKE
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    follow()
+    sys.exit(guarded(work))

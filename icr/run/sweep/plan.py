@@ -1,0 +1,101 @@
+"""What a sweep shall run, before it runs; and what came of it, in one table and on one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from icr.config.command import begun
+from icr.errors import ConfigError, Reported
+from icr.launch.parent import PARENT
+from icr.rundir.sweeps import Job, Status, open_sweep, write_plan
+
+OWN = ("run.dir", "cluster")
+"""What the jobs of a sweep share by its nature."""
+
+LOCAL = ("basic_launcher.BasicLauncher", "joblib_launcher.JoblibLauncher")
+"""Launchers that run jobs on this machine, and know no process but their own."""
+
+
+def folder(config: DictConfig) -> Path:
+    """The sweep's folder."""
+    return Path(str(config.hydra.sweep.dir)).absolute()
+
+
+def local(config: DictConfig) -> bool:
+    """Whether the jobs run on this machine, and not by a cluster's scheduler."""
+    return str(config.hydra.launcher._target_).endswith(LOCAL)
+
+
+def composed(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], number: int) -> Job:
+    """The job with these overrides, as Hydra's launchers will compose it.
+
+    Raises:
+        HydraException: the overrides do not compose.
+    """
+    cfg = loader.load_sweep_config(config, list(overrides))
+    with open_dict(cfg):
+        cfg.hydra.job.num = number
+    return described(cfg)
+
+
+def described(config: DictConfig) -> Job:
+    """The job whose configuration this is, with Hydra's own node."""
+    given = [override.partition("=") for override in config.hydra.overrides.task]
+    overrides = {key: value for key, _, value in given if key not in OWN}
+    return Job(int(config.hydra.job.num), str(config.hydra.sweep.subdir), overrides)
+
+
+def current() -> Job:
+    """The job that runs in this process."""
+    config = HydraConfig.instance().cfg
+    assert config is not None
+    return described(config)
+
+
+def begin_sweep(config: DictConfig) -> Path:
+    """Make the sweep's folder, and have the processes of local jobs end with this one.
+
+    Raises:
+        ConfigError: torchrun has started this process among several.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ConfigError("torchrun cannot start a sweep: start each job with a command of its own.")
+    directory = folder(config)
+    directory.mkdir(parents=True, exist_ok=True)
+    if local(config):
+        os.environ[PARENT] = str(os.getpid())
+    begun.set(True)
+    return directory
+
+
+def announce(directory: Path, jobs: Sequence[Job]) -> None:
+    """Keep the plan, and say where the sweep is."""
+    write_plan(directory, jobs)
+    print(f"sweep    {directory}: {len(jobs)} jobs", flush=True)
+
+
+def conclude(directory: Path) -> None:
+    """Print the table and write the page.
+
+    Raises:
+        Reported: a job has not finished; the table says which.
+    """
+    from rich.console import Console
+
+    from icr.report.sweep import print_sweep, write_sweep  # Seconds of imports.
+
+    sweep = open_sweep(directory)
+    page = write_sweep(sweep)
+    print_sweep(sweep, Console())
+    print(f"sweep    {directory}\npage     {page}", flush=True)
+    left = [job for job in sweep.jobs if job.status is not Status.FINISHED]
+    if left:
+        print(f"{len(left)} of {len(sweep.jobs)} jobs have not finished. The same command on run.dir={directory} "
+              f"runs them alone.", flush=True)  # fmt: skip
+        raise Reported(str(directory))

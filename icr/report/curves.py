@@ -82,10 +82,10 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     Args:
         metrics: `metrics.csv`: `round`, `step` and a column per metric, NaN where it was not logged.
     """
-    panels = {title: own for title, names in PANELS.items() if (own := [n for n in names if _logged(metrics, n)])}
+    panels = {title: own for title, names in PANELS.items() if (own := [n for n in names if logged(metrics, n)])}
     if not panels:
         return ""
-    x, edges = _end_to_end(metrics)
+    x, edges = end_to_end(metrics)
     figure = new_figure(10.2, 0.35 + 2.45 * (-(-len(panels) // 3)))
     grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).ravel()
     for axes, (title, names) in zip(grid, panels.items(), strict=False):
@@ -106,11 +106,12 @@ def training(metrics: pd.DataFrame, languages: list[str]) -> str:
     return inline(figure, "training", "Training curves over all rounds")
 
 
-def _logged(metrics: pd.DataFrame, name: str) -> bool:
+def logged(metrics: pd.DataFrame, name: str) -> bool:
+    """Whether a metric has a value at any step."""
     return name in metrics and bool(metrics[name].notna().any())
 
 
-def _end_to_end(metrics: pd.DataFrame) -> tuple[np.ndarray, list[float]]:
+def end_to_end(metrics: pd.DataFrame) -> tuple[np.ndarray, list[float]]:
     """Steps of all rounds on one axis, whether or not the step starts again in each, and where each round begins."""
     rounds = metrics["round"].to_numpy(float) if "round" in metrics else np.zeros(len(metrics))
     steps = metrics["step"].to_numpy(float) if "step" in metrics else np.arange(len(metrics), dtype=float)
@@ -129,11 +130,16 @@ def _draw(
     axes: Axes, x: np.ndarray, metrics: pd.DataFrame, name: str, tint: str, width: float, alpha: float = 1.0
 ) -> None:
     """One metric, averaged in equal bins where it has more than `POINTS` values."""
-    if not _logged(metrics, name):
+    if not logged(metrics, name):
         return
-    known = metrics[name].notna().to_numpy()
-    at, values = x[known], metrics[name].to_numpy(float)[known]
+    axes.plot(*binned(x, metrics[name], POINTS), color=tint, linewidth=width, alpha=alpha, zorder=3 if width > 1 else 2)
+
+
+def binned(x: np.ndarray, metric: pd.Series, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a metric where it was logged, in order, averaged in equal bins where they are more than so many."""
+    known = metric.notna().to_numpy()
+    at, values = x[known], metric.to_numpy(float)[known]
     order = np.argsort(at, kind="stable")
-    bins = min(len(order), POINTS)
-    means = [[part.mean() for part in np.array_split(a[order], bins)] for a in (at, values)]
-    axes.plot(*means, color=tint, linewidth=width, alpha=alpha, zorder=3 if width > 1 else 2)
+    bins = min(len(order), points)
+    steps, means = (np.array([part.mean() for part in np.array_split(a[order], bins)]) for a in (at, values))
+    return steps, means

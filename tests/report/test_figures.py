@@ -10,7 +10,7 @@ import pytest
 
 from icr.report import curves, open_run, plots, write_picture
 from icr.report.__main__ import main
-from icr.report.curves import _end_to_end
+from icr.report.curves import end_to_end
 from icr.report.svg import colour, label_ends, marker, new_figure
 from icr.rundir import ModelResult, Summary
 from tests.report.fake_run import LANGUAGES, write_fake_run
@@ -88,11 +88,11 @@ def test_controls_are_drawn_with_their_names(run):
     assert ">random labels<" in svg
 
 
-def test_steps_of_rounds_are_laid_end_to_end_whether_or_not_they_start_again():
+def test_steps_of_rounds_are_laidend_to_end_whether_or_not_they_start_again():
     again = pd.DataFrame({"round": [0, 0, 1, 1], "step": [1, 2, 1, 2]})
     onwards = pd.DataFrame({"round": [0, 0, 1, 1], "step": [1, 2, 3, 4]})
     for metrics in (again, onwards):
-        x, edges = _end_to_end(metrics)
+        x, edges = end_to_end(metrics)
         assert x.tolist() == [1, 2, 3, 4]
         assert edges == [1, 2]
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobStatus
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
 from icr.config.command import begun
-from icr.errors import ConfigError, Reported
+from icr.errors import ConfigError, Reported, one_line
 from icr.launch.parent import PARENT
-from icr.rundir.sweeps import Job, Status, open_sweep, write_plan
+from icr.rundir.sweeps import Job, Status, as_it_stands, open_sweep, write_end, write_plan
 
 OWN = ("run.dir", "cluster")
 """What the jobs of a sweep share by its nature."""
@@ -78,6 +82,21 @@ def announce(directory: Path, jobs: Sequence[Job]) -> None:
     """Keep the plan, and say where the sweep is."""
     write_plan(directory, jobs)
     print(f"sweep    {directory}: {len(jobs)} jobs", flush=True)
+
+
+def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: Sequence[Sequence[str]]) -> list[Job]:
+    """Run these jobs, whose numbers follow each other. Returns how they stand.
+
+    A job whose launcher knows of an error that the job itself could not keep has failed of it.
+    """
+    returns = launcher.launch(overrides, initial_job_idx=jobs[0].number)
+    for job, returned in zip(jobs, returns, strict=True):
+        error = returned._return_value  # The property prints before it raises.
+        if returned.status is JobStatus.FAILED and as_it_stands(directory, job).status is Status.MISSING:
+            reason = one_line(f"{type(error).__name__}: {error}")
+            print(f"icr: job {job.number}: {reason}", file=sys.stderr)
+            write_end(directory, replace(job, status=Status.FAILED, error=reason))
+    return [as_it_stands(directory, job) for job in jobs]
 
 
 def conclude(directory: Path) -> None:

@@ -15,8 +15,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from icr.errors import ConfigError
-from icr.run.sweep.plan import OWN, announce, begin_sweep, composed, conclude
-from icr.rundir.sweeps import Job, Status, as_it_stands
+from icr.run.sweep.plan import OWN, announce, begin_sweep, composed, conclude, launch
+from icr.rundir.sweeps import Job, Status
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -103,9 +103,10 @@ class Search(Sweeper):
             trials = [(trial.number, space.overrides(trial)) for trial in _trials(study)]
             jobs = [composed(self.loader, self.config, overrides, number) for number, overrides in trials]
             announce(directory, jobs)
-            self.launcher.launch([space.overrides(trial) for trial in batch], initial_job_idx=batch[0].number)
-            for trial in batch:
-                _tell(study, trial, as_it_stands(directory, jobs[trial.number]))
+            mine = [jobs[trial.number] for trial in batch]
+            ended = launch(self.launcher, directory, mine, [trials[job.number][1] for job in mine])
+            for trial, job in zip(batch, ended, strict=True):
+                _tell(study, trial, job)
         _say_best(study, directory)
         conclude(directory)
 

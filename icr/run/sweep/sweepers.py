@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
-from icr.run.sweep.plan import announce, begin_sweep, composed, conclude
+from icr.run.sweep.plan import announce, begin_sweep, composed, conclude, launch
 from icr.run.sweep.search import Search
 
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 
 
-class Grid(BasicSweeper):
-    """All combinations of the values: `-m loss.alpha=0,1 seed=0,1` are four jobs."""
+class Grid(Sweeper):
+    """All combinations of the values: `-m loss.alpha=0,1 seed=0,1` are four jobs.
+
+    Args:
+        max_batch_size: jobs that the launcher is given together; None for all.
+        params: further arguments, by key.
+    """
+
+    def __init__(self, max_batch_size: int | None, params: DictConfig | None = None):
+        self.max_batch_size = max_batch_size
+        self.params = params or {}
+        self.launcher: Launcher
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `sweep`."""
+        self.config, self.loader = config, hydra_context.config_loader
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Plan all jobs, launch them, and show what came of them.
@@ -25,26 +45,27 @@ class Grid(BasicSweeper):
             HydraException: a job does not compose; none has begun.
             Reported: a job has not finished.
         """
-        assert self.config is not None
-        assert self.launcher is not None
-        assert self.hydra_context is not None
-        loader = self.hydra_context.config_loader
-        overrides = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
-        batches: Sequence[Sequence[Sequence[str]]] = self.split_arguments(overrides, self.max_batch_size)
+        batches = self._batches(arguments)
         given = [job for batch in batches for job in batch]
-        jobs = [composed(loader, self.config, job, number) for number, job in enumerate(given)]
+        jobs = [composed(self.loader, self.config, job, number) for number, job in enumerate(given)]
         directory = begin_sweep(self.config)
         OmegaConf.save(self.config, directory / "multirun.yaml")
         announce(directory, jobs)
         first = 0
         for batch in batches:
-            self.launcher.launch(batch, initial_job_idx=first)
+            launch(self.launcher, directory, jobs[first : first + len(batch)], batch)
             first += len(batch)
         conclude(directory)
+
+    def _batches(self, arguments: Sequence[str]) -> list[list[list[str]]]:
+        """Overrides of each job, in the order of the values."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes it anew as it begins.
+
+        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        overrides = OverridesParser.create(self.loader).parse_overrides(given)
+        return BasicSweeper.split_arguments(overrides, self.max_batch_size)
 
 
 def register() -> None:
     """Have Hydra call these where its configuration names its own."""
-    classes = Plugins.instance().class_name_to_class
-    classes[f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"] = Grid
-    classes[OPTUNA] = Search
+    Plugins.instance().class_name_to_class.update({BASIC: Grid, OPTUNA: Search})

@@ -26,7 +26,7 @@ class Word(NamedTuple):
 
 WORDS = {
     "run": Word("icr.run.__main__", "sample, score, pair and train, round after round; -m sweeps"),
-    "report": Word("icr.report.__main__", "print the tables of a run and write its page"),
+    "report": Word("icr.report.__main__", "print the tables of a run or a sweep and write its page"),
     "evaluate": Word("icr.evaluate.__main__", "measure models: win rates by a judge, and other benchmarks"),
     "doctor": Word("icr.doctor.__main__", "examine models and prompts, and plan memory and hours, before a run"),
     "export": Word("icr.export.__main__", "write a model of a run as a folder to share, and push it"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -53,14 +54,21 @@ class Plot:
 
 def signed(value: float, digits: int = 1) -> str:
     """A difference with its sign: `+4.0`, `−1.2`."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return minus(f"{round(value, digits) + 0.0:+.{digits}f}") if round(value, digits) else f"{0:.{digits}f}"
 
 
-def extremes(values: Mapping[str, float], write: str = "{:.1f}") -> str:
-    """`"most in bn (3.1), least in en (2.5)"`; `""` where fewer than two are known."""
+def minus(text: str) -> str:
+    """The text with a minus sign before numbers that are negative; hyphens in words stay."""
+    return re.sub(r"(?<![\w)])-(?=\d)", "−", text)
+
+
+def extremes(values: Mapping[str, float], write: str = "{:.1f}", at: str = "in") -> str:
+    """`"most in bn (3.1), least in en (2.5)"`, or `"3.1 everywhere"`; `""` where fewer than two are known."""
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if len(known) < 2:
         return ""
     high, low = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
-    most, least = (write.format(known[name]).replace("-", "−") for name in (high, low))
-    return f"most in {high} ({most}), least in {low} ({least})"
+    most, least = (minus(write.format(known[name])) for name in (high, low))
+    if most == least:
+        return f"{most} everywhere"
+    return f"most {at} {high} ({most}), least {at} {low} ({least})"

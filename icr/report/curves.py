@@ -136,7 +136,7 @@ def _draw(
 
 
 def binned(x: np.ndarray, metric: pd.Series, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of a metric where it was logged, in order, averaged in equal bins where they are more than so many."""
+    """Steps and values of a metric where it was logged, in order; averaged in equal bins where they are more."""
     known = metric.notna().to_numpy()
     at, values = x[known], metric.to_numpy(float)[known]
     order = np.argsort(at, kind="stable")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
-from icr.report import curves, diagnosis, pages, plots, samples, tables
+from icr.report import curves, diagnosis, pages, plots, readings, samples, tables
+from icr.report.behind import Plot
 from icr.report.leaderboard import grids
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
@@ -115,18 +114,23 @@ def _best_control(summary: Summary) -> str:
 
 
 def figures(run: Run) -> dict[str, Any]:
-    """Every figure that the run has data for, as inline SVG (`""` where it has none)."""
+    """Every plot with its numbers; false where the run has no data for it."""
     summary, languages = run.summary, run.summary.languages
     columns = ["language", "chosen_reward", "rejected_reward"]
     tables = {t: run.table(t, "pairs", [*columns, "source"]) for t in run.rounds}
     pairs = {t: own_pairs(f) for t, f in tables.items() if f is not None and set(columns) <= set(f)}
     lengths = {t: svg for t, c in run.length_control.items() if (svg := curves.length_control(c, t))}
     return {
-        "win_rate": Markup(plots.win_rate(summary)),
-        "accuracy": Markup(plots.reward_accuracy(summary)),
-        "rewards": Markup(plots.reward_distributions(pairs, languages)),
-        "length_control": {t: Markup(svg) for t, svg in lengths.items()},
-        "training": Markup(curves.training(run.metrics, languages)),
+        "win_rate": Plot("win_rates", plots.win_rate(summary), *readings.win_rate(summary)),
+        "accuracy": Plot("accuracies", plots.reward_accuracy(summary), *readings.reward_accuracy(summary)),
+        "rewards": Plot("rewards", plots.reward_distributions(pairs, languages), *readings.reward_distributions(pairs)),
+        "length_control": {
+            t: Plot(f"length_control_{t}", svg, *readings.length_control(run.length_control[t]))
+            for t, svg in lengths.items()
+        },
+        "training": Plot(
+            "training", curves.training(run.metrics, languages), *readings.training(run.metrics, languages)
+        ),
     }
 
 

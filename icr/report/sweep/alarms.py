@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from icr.metrics import Figure, Metric, RoundMetric
-from icr.report.behind import Plot
+from icr.report.behind import Plot, minus
+from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 from icr.report.sweep.pairs import rows_note, settings_of
 from icr.report.sweep.series import label
-from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def found(jobs: Jobs) -> pd.DataFrame:
             for language, value in by_language.items():
                 if math.isfinite(value):
                     rows.append((job.number, jobs.setting(job), alarm.title, language, value, alarm.rings(value)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"rings": bool})
 
 
 def figures(run: Run) -> dict[Alarm, Mapping[str, float]]:
@@ -140,13 +140,17 @@ def ringing(jobs: Jobs, data: pd.DataFrame) -> list[tuple[str, str]]:
     """Who, and what: each alarm of a setting, with the language and job where it is furthest beyond its limit."""
     lines = []
     settings = settings_of(jobs)
-    for (setting, title), own in data[data["rings"]].groupby(["setting", "alarm"], sort=False):
-        alarm = next(alarm for alarm in ALARMS if alarm.title == title)
-        worst = own.loc[own["value"].sub(_middle(alarm)).abs().idxmax()]
-        codes = ", ".join(dict.fromkeys(str(code) for code in own["language"] if code != "mean"))
-        value = f"{worst['value']:.2f}".replace("-", "−")
-        where = f" in {codes}" if codes else " on average"
-        lines.append((settings.get(setting, ""), f"{alarm.says}{where}: {value} at worst (job {worst['job']})"))
+    ring = data[data["rings"]]
+    for setting, text in settings.items():
+        for alarm in ALARMS:
+            own = ring[(ring["setting"] == setting) & (ring["alarm"] == alarm.title)].to_dict("records")
+            if not own:
+                continue
+            worst = max(own, key=lambda row: abs(row["value"] - _middle(alarm)))
+            codes = ", ".join(dict.fromkeys(str(row["language"]) for row in own if row["language"] != "mean"))
+            where = f"in {codes}" if codes else "on average"
+            value = minus(f"{worst['value']:.2f}")
+            lines.append((text, f"{alarm.says} {where}: {value} at worst (job {worst['job']})"))
     return lines
 
 
@@ -159,7 +163,9 @@ def says(jobs: Jobs, data: pd.DataFrame) -> str:
     total = data["job"].nunique()
     ring = data[data["rings"]]
     if ring.empty:
-        return f"No alarm rings in {total} job{'' if total == 1 else 's'}: all figures are within their limits (dashed)."
+        return (
+            f"No alarm rings in {total} job{'' if total == 1 else 's'}: all figures are within their limits (dashed)."
+        )
     counts = ring.groupby("alarm", sort=False)["job"].nunique()
-    parts = ", ".join(f"{title.partition(',')[0]} in {count}" for title, count in counts.items())
+    parts = ", ".join(f"{str(title).partition(',')[0]} in {count}" for title, count in counts.items())
     return f"Beyond the limits (dashed), in at least one language: {parts} of {total} jobs."

@@ -84,7 +84,7 @@ class Jobs:
 
     def value(self, job: Job, key: str) -> str:
         """What a job was given for a key."""
-        return str(job.overrides.get(key, ABSENT))
+        return canonical(str(job.overrides.get(key, ABSENT)))
 
     def setting(self, job: Job) -> tuple[str, ...]:
         """The values of the axes: what jobs that differ in their seed alone have in common."""
@@ -130,6 +130,14 @@ def column(key: str) -> str:
     return f"{key} (setting)" if key in OWN else key
 
 
+def canonical(value: str) -> str:
+    """A number in one way of writing: `"1.0"` and `"1"` are one value. Words stay as they are."""
+    number = as_number(value)
+    if not math.isfinite(number):
+        return value
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
 def as_number(value: str) -> float:
     """The number that a value is; NaN where it is none."""
     try:
@@ -146,12 +154,13 @@ def open_jobs(sweep: Sweep) -> Jobs:
 def _entry(sweep: Sweep, job: Job) -> Entry:
     folder = sweep.run(job)
     if not folder.is_dir():
-        return Entry(job, None, job.error or ("" if job.status is Status.FAILED else "not begun: it has no folder"))
+        gone = f"its folder, {job.folder}, is gone" if job.status is Status.FINISHED else ""
+        return Entry(job, None, gone or job.error or "it has left no folder")
     try:
         run = open_run(folder)
     except RunError as error:
         return Entry(job, None, job.error or str(error))
-    if job.error or job.status is Status.FINISHED and run.finished:
+    if job.error or (job.status is Status.FINISHED and run.finished):
         return Entry(job, run, job.error)
     got = "its summary" if run.finished else f"round {run.rounds[-1]}" if run.rounds else "no round"
     return Entry(job, run, f"no word of its end; it got as far as {got}")

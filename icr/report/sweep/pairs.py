@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from icr.report.behind import Plot, extremes
+from icr.report.behind import Plot, extremes, minus
+from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 from icr.report.sweep.jobs import column
 from icr.report.sweep.sentences import named
 from icr.report.sweep.series import label
-from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def _says(found: pd.DataFrame, settings: dict[tuple[str, ...], str], last: float
     own = found[found["round"] == last]
     means = own.groupby(["setting", "figure"], sort=False)["value"].mean()
     parts = []
-    for quantity, unit in (("reward", "nats of reward"), ("tokens", "tokens of length")):
+    for quantity, unit in (("reward", "nats of reward"), ("tokens", "tokens")):
         gaps = {
             text: means.get((setting, f"pairs/chosen_{quantity}"), float("nan"))
             - means.get((setting, f"pairs/rejected_{quantity}"), float("nan"))
@@ -102,7 +102,7 @@ def _says(found: pd.DataFrame, settings: dict[tuple[str, ...], str], last: float
         }
         known = [gap for gap in gaps.values() if gap == gap]
         if len(known) == 1:
-            parts.append(f"{known[0]:.2f} {unit}".replace("-", "−"))
-        elif between := extremes(gaps, "{:.2f}"):
-            parts.append(f"{unit}: {between}")
-    return f"Chosen less rejected in round {last:.0f}, {'; '.join(parts)}." if parts else ""
+            parts.append(minus(f"{known[0]:.2f} {unit}"))
+        elif between := extremes(gaps, "{:.2f}", "at"):
+            parts.append(f"in {unit}, {between}")
+    return f"Chosen less rejected in round {last:.0f}: {'; '.join(parts)}." if parts else ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def points(jobs: Jobs, figure: str = Figure.WIN_RATE) -> list[Point]:
     keys = [column(key) for key in jobs.axes]
     table = jobs.table[jobs.table["kind"].isin(["start", "round"]) & jobs.table["value"].notna()]
     errors = _by_place(table[table["figure"] == f"{figure}_se"])
-    grouped: dict[tuple[tuple[str, ...], str, str, str], list[dict[str, object]]] = {}
+    grouped: dict[tuple[tuple[str, ...], str, str, str], list[Mapping[Hashable, Any]]] = {}
     for row in table[table["figure"] == figure].to_dict("records"):
         at = (tuple(row[key] for key in keys), row["model"], row["kind"], row["language"])
         grouped.setdefault(at, []).append(row)
@@ -103,13 +103,13 @@ def _point(
     model: str,
     kind: str,
     language: str,
-    rows: list[dict[str, object]],
+    rows: Sequence[Mapping[Hashable, Any]],
     errors: dict[tuple[object, ...], float],
 ) -> Point:
     seeds: dict[str, float] = {}
     for row in rows:
         seed = str(row["seed"])
-        seeds[seed if seed not in seeds else f"{seed} (job {row['job']})"] = float(str(row["value"]))
+        seeds[seed if seed not in seeds else f"{seed} (job {row['job']})"] = float(row["value"])
     error = errors.get((rows[0]["job"], model, language), math.nan)
     return Point(setting, model, kind, language, seeds, error)
 

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from icr.metrics import Metric
-from icr.report.behind import Plot
+from icr.report.behind import Plot, minus
 from icr.report.curves import binned, end_to_end, logged
+from icr.report.svg import CHOSEN, INK, MUTED, clean, inline, new_figure
 from icr.report.sweep.jobs import short
 from icr.report.sweep.series import TINTS, label
-from icr.report.svg import CHOSEN, INK, MUTED, clean, inline, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ def training(jobs: Jobs) -> Plot:
 def _tints(jobs: Jobs, key: str) -> dict[str, str]:
     """A colour per value of the key: from dark to light for numbers."""
     if not key:
-        return {value: CHOSEN for value in {jobs.value(job, key) for job in jobs.sweep.jobs}}
+        return dict.fromkeys({jobs.value(job, key) for job in jobs.sweep.jobs}, CHOSEN)
     values = jobs.values(key)
     if jobs.numeric(key) and len(values) > 2:
         at = np.linspace(0, len(SEQUENCE) - 1, len(values)).round().astype(int)
@@ -76,7 +76,9 @@ def _key_legend(figure: Figure, key: str, tints: Mapping[str, str]) -> None:
     if len(tints) > 1:
         names = {label(f"{short(key)} = {value}"): tint for value, tint in tints.items()}
         handles = [Line2D([], [], color=tint, linewidth=2.2, label=name) for name, tint in names.items()]
-        figure.legend(handles=handles[:12], loc="outside upper left", ncols=6, frameon=False, fontsize=9, labelcolor=INK)
+        figure.legend(
+            handles=handles[:12], loc="outside upper left", ncols=6, frameon=False, fontsize=9, labelcolor=INK
+        )
 
 
 def _ends(ends: Mapping[str, Mapping[int, float]]) -> str:
@@ -91,4 +93,4 @@ def _ends(ends: Mapping[str, Mapping[int, float]]) -> str:
             parts.append(f"{title}: {found[top]:.3g}")
         else:
             parts.append(f"{title}: {found[low]:.3g} (job {low}) to {found[top]:.3g} (job {top})")
-    return f"In the last quarter, {'; '.join(parts)}.".replace("-", "−")
+    return minus(f"In the last quarter, {'; '.join(parts)}.")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from icr.errors import RunError
-from icr.rundir.reader import Run, open_run
+from icr.report.sweep.jobs import canonical
+from icr.rundir import atomic
+from icr.rundir.reader import open_run
 from icr.rundir.sweeps import Job, Status, Sweep, is_sweep, open_sweep
 
 NOT_SETTINGS = ("run", "hydra", "logger", "controls", "cluster")
@@ -18,7 +21,7 @@ NOT_SETTINGS = ("run", "hydra", "logger", "controls", "cluster")
 
 
 def as_sweep(directories: Sequence[Path], to: Path) -> Sweep:
-    """The runs in these directories, and the jobs of those that hold a sweep, as a sweep in the folder `to`.
+    """The runs in these directories, and the jobs of those that hold a sweep, as a sweep in `to`, which is made.
 
     Each is given the settings, of those that any of them was given, in which they differ.
 
@@ -29,14 +32,19 @@ def as_sweep(directories: Sequence[Path], to: Path) -> Sweep:
     folders = [folder.resolve() for folder, _ in found]
     if twice := [str(folder) for folder in folders if folders.count(folder) > 1]:
         raise RunError(f"{twice[0]} is named twice. Name each run once; a sweep's folder stands for all of its jobs.")
-    settings = [_settings(folder) for folder in folders]
+    settings = [_settings(folder, job) for folder, (_, job) in zip(folders, found, strict=True)]
     keys = _differing(settings)
-    jobs = []
-    for number, (folder, job) in enumerate(zip(folders, (job for _, job in found), strict=True)):
-        overrides = {key: _written(settings[number].values[key]) for key in keys if key in settings[number].values}
-        ended = (job.status, job.error, job.seconds, job.objective)
-        # Relative, so that the links of the page still lead there where all folders are moved together.
-        jobs.append(Job(number, os.path.relpath(folder, to.resolve()), job.overrides | overrides, *ended))
+    jobs = [
+        replace(
+            job,
+            number=number,
+            # Relative, so that the links of the page still lead there where all folders are moved together.
+            folder=os.path.relpath(folder, to.resolve()),
+            overrides={key: _written(own.values[key]) for key in keys if key in own.values},
+        )
+        for number, (folder, own, (_, job)) in enumerate(zip(folders, settings, found, strict=True))
+    ]
+    atomic.make_folder(to)
     return Sweep(to, jobs)
 
 
@@ -44,7 +52,7 @@ def _jobs(directory: Path) -> list[tuple[Path, Job]]:
     """Run directory and end of each job: of a sweep as it has kept them, of a run by its summary."""
     if is_sweep(directory):
         sweep = open_sweep(directory)
-        return [(sweep.run(job), Job(**{**vars(job), "overrides": {}})) for job in sweep.jobs]
+        return [(sweep.run(job), job) for job in sweep.jobs]
     run = open_run(directory)
     if run.measured:
         raise RunError(f"{directory} is a directory of icr evaluate: its leaderboard compares models. Give runs.")
@@ -52,25 +60,27 @@ def _jobs(directory: Path) -> list[tuple[Path, Job]]:
     return [(directory, Job(0, "", {}, Status.FINISHED if run.finished else Status.MISSING, seconds=seconds))]
 
 
+@dataclass(frozen=True)
 class _Settings:
     """What a run was made with.
 
     Attributes:
-        values: every setting by its path, and the option of every group, as recorded.
-        given: those that were chosen or set.
+        given: what was chosen or set for it, by key.
+        values: every setting by its path, and the option of every group.
     """
 
-    def __init__(self, run: Run | None) -> None:
-        given = _overrides(run.layout.overrides) if run else {}
-        self.given = set(given)
-        self.values: dict[str, Any] = {**given, **_flat(run.settings())} if run else {}
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
-def _settings(folder: Path) -> _Settings:
+def _settings(folder: Path, job: Job) -> _Settings:
+    """As the run has recorded it; as the sweep has planned it where there is no run, or it cannot be read."""
     try:
-        return _Settings(open_run(folder))
+        run = open_run(folder)
+        given = _overrides(run.layout.overrides)
+        return _Settings(given, {**given, **_flat(run.settings())})
     except RunError:
-        return _Settings(None)  # A sweep's job that has not begun, or is damaged; the page says so.
+        return _Settings(job.overrides, job.overrides)
 
 
 def _differing(settings: Sequence[_Settings]) -> list[str]:
@@ -109,4 +119,4 @@ def _written(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
-    return str(value)
+    return canonical(str(value))

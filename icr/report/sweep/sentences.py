@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from icr.report.behind import minus
 from icr.report.sweep.jobs import short
 from icr.report.sweep.points import half_width
 
@@ -22,7 +23,7 @@ def named(keys: Sequence[str], setting: Sequence[str]) -> str:
 
 def plus_minus(value: float, half: float, digits: int = 1) -> str:
     """`63.2 ± 1.1`, or the value alone where there is no interval."""
-    written = f"{value:.{digits}f}".replace("-", "−")
+    written = minus(f"{value:.{digits}f}")
     return f"{written} ± {half:.{digits}f}" if math.isfinite(half) else written
 
 
@@ -39,16 +40,19 @@ def highest(found: Sequence[Point], keys: Sequence[str]) -> str:
     if len(others) > 3:
         others = [others[0], others[-1]]
     parts = [f"{named(keys, point.setting)} is {lower(top, point)}" for point in others]
-    return "; ".join([text, *parts]) + "."
+    paired = " Differences are paired by seed." if any(_paired(top, point) for point in others) else ""
+    return f"{'; '.join([text, *parts])}.{paired}"
 
 
 def lower(top: Point, point: Point) -> str:
     """By how much a point is below another, with the interval of the paired difference where there is one."""
-    shared = [seed for seed in top.seeds if seed in point.seeds]
-    if len(shared) > 1 and len(shared) == len(top.seeds) == len(point.seeds):
-        differences = [top.seeds[seed] - point.seeds[seed] for seed in shared]
-        half = half_width(differences)
-        mean = float(np.mean(differences))
-        doubt = "; the interval holds 0" if abs(mean) <= half else ""
-        return f"{plus_minus(mean, half)} lower (paired by seed{doubt})"
+    if _paired(top, point):
+        differences = [value - point.seeds[seed] for seed, value in top.seeds.items()]
+        mean, half = float(np.mean(differences)), half_width(differences)
+        return f"{plus_minus(mean, half)} lower{', which may be chance' if abs(mean) <= half else ''}"
     return f"{top.mean - point.mean:.1f} lower"
+
+
+def _paired(one: Point, other: Point) -> bool:
+    """Whether both have the same seeds, at least two."""
+    return len(one.seeds) > 1 and one.seeds.keys() == other.seeds.keys()

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from icr.report.sweep.jobs import as_number, short
 from icr.report.svg import CHOSEN, INK, MARKERS, MUTED, PALETTE, RULE, clean, new_figure
+from icr.report.sweep.jobs import as_number, short
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -96,32 +95,34 @@ def draw(
 
 
 def _size(panels: int, columns: int, rows: int, values: int, names: int, numeric: bool) -> tuple[float, float]:
-    width = 6.6 if panels == 1 else min(10.2, 0.7 + 2.55 * columns if columns > 2 else 9.4)
+    width = 5.6 if panels == 1 else min(10.2, 0.7 + 2.55 * columns if columns > 2 else 9.4)
     each = (3.1 if panels == 1 else 2.1) if numeric else 0.55 + values * max(0.28, 0.14 * names)
     return width, 0.75 + rows * each
 
 
 def _legend(figure: Figure, panels: dict[str, list[Series]]) -> None:
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     if len(handles) > 1:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside upper left", ncols=5, frameon=False, fontsize=9,
+            list(handles.values()), list(handles), loc="outside upper left", ncols=5, frameon=False, fontsize=9,
             labelcolor=INK, handletextpad=0.4, columnspacing=1.4,
         )  # fmt: skip
 
 
 def limits(found: Sequence[Point]) -> tuple[float, float, bool]:
-    """Ends of the axis, and whether an interval goes beyond: that of two seeds may be wider than all that is seen."""
+    """Ends of the axis of shares in percent, and whether an interval goes beyond: that of two seeds may be wider than
+    all that is seen.
+    """
     if not found:
         return 0.0, 1.0, False
     seen = [value for point in found for value in point.seeds.values()]
     halves = [(p.mean, p.half if math.isfinite(p.half) else 0.0) for p in found]
     room = max(1.25 * (max(seen) - min(seen)), 4.0)
-    low = max(min(m - h for m, h in halves), min(seen) - room)
-    high = min(max(m + h for m, h in halves), max(seen) + room)
+    low = max(min(m - h for m, h in halves), min(seen) - room, 0.0)
+    high = min(max(m + h for m, h in halves), max(seen) + room, 100.0)
     cut = any(m - h < low or m + h > high for m, h in halves)
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin, cut
@@ -136,8 +137,11 @@ def _lines(axes: Axes, own: Sequence[Series], values: Sequence[str]) -> None:
         shift = 0.012 * (index - (len(own) - 1) / 2)
         x = [_moved(as_number(value), shift, numbers, logarithmic) for value, _ in series.places]
         y = [point.mean for _, point in series.places]
-        style = {"linestyle": (0, (4, 2)) if series.dashes else "-", "linewidth": 1.3 if series.dashes else 1.9}
-        axes.plot(x, y, color=series.tint, marker=series.mark, markersize=4.5, label=label(series.name), **style)
+        dashes, width = ((0, (4, 2)), 1.3) if series.dashes else ("-", 1.9)
+        axes.plot(
+            x, y, color=series.tint, marker=series.mark, markersize=4.5, linestyle=dashes, linewidth=width,
+            label=label(series.name),
+        )  # fmt: skip
         for place, (_, point) in zip(x, series.places, strict=True):
             _bar(axes, point, place, series.tint, upright=True)
     ticks = numbers if len(numbers) <= 8 else numbers[:: -(-len(numbers) // 8)]
@@ -171,7 +175,7 @@ def _dots(axes: Axes, own: Sequence[Series], values: Sequence[str]) -> None:
 def _bar(axes: Axes, point: Point, place: float, tint: str, upright: bool) -> None:
     """The interval, and a faint dot per seed."""
     if math.isfinite(point.half):
-        ends = np.array([point.mean - point.half, point.mean + point.half])
+        ends = [point.mean - point.half, point.mean + point.half]
         both = ([place, place], ends) if upright else (ends, [place, place])
         axes.plot(*both, color=tint, linewidth=1.4, solid_capstyle="butt", alpha=0.8)
     if len(point.seeds) > 1:

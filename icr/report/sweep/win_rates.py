@@ -10,11 +10,11 @@ import pandas as pd
 
 from icr.metrics import Figure
 from icr.report.behind import Plot
+from icr.report.svg import INK, MUTED, inline
 from icr.report.sweep.jobs import short
 from icr.report.sweep.points import intervals_note, last_name, of_last
 from icr.report.sweep.sentences import highest, named
 from icr.report.sweep.series import Series, draw, tinted
-from icr.report.svg import INK, MUTED, inline
 from icr.report.tables import display_name
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def over_key(jobs: Jobs, found: Sequence[Point], key: str, number: int) -> Plot:
 
 
 def by_language(jobs: Jobs, found: Sequence[Point], key: str, number: int) -> Plot:
-    """Win rate over the values of a key in each language; further keys than two are averaged over by no one: they have
-    the table of all figures alone.
-    """
+    """Win rate over the values of a key in each language, of one key or two: more have the table of all figures."""
     others = [axis for axis in jobs.axes if axis != key]
     last = [point for point in of_last(jobs, found) if point.language != "mean"]
     if not last or len(jobs.languages) < 2 or len(others) > 1:
@@ -99,7 +97,7 @@ def _plot(
 def _says(jobs: Jobs, last: Sequence[Point], kind: str) -> str:
     if not kind.startswith("in each"):
         return f"Win rate of {last_name(jobs)} in %, {kind}. {highest(last, jobs.axes)}"
-    best = {}
+    best: dict[str, list[str]] = {}
     for language in jobs.languages:
         if own := [point for point in last if point.language == language]:
             best.setdefault(named(jobs.axes, max(own, key=lambda p: p.mean).setting), []).append(language)
@@ -122,12 +120,10 @@ def _by_model(jobs: Jobs, own: Sequence[Point], key: str) -> list[Series]:
     rounds = sorted(model for model, kind in kinds.items() if kind == "round")
     tints = tinted(rounds)
     marks = dict(zip(starts, "vsD^", strict=False))
-    return [
-        Series(display_name(model), _places(jobs, (p for p in own if p.model == model), key), MUTED, True, marks.get(model, "v"))
-        for model in starts
-    ] + [
-        Series(model, _places(jobs, (p for p in own if p.model == model), key), *_style(tints[model])) for model in rounds
-    ]  # fmt: skip
+    styles = {model: (MUTED, True, marks.get(model, "v")) for model in starts}
+    styles |= {model: _style(tints[model]) for model in rounds}
+    places = {model: _places(jobs, (p for p in own if p.model == model), key) for model in styles}
+    return [Series(display_name(model), places[model], *style) for model, style in styles.items()]
 
 
 def _style(style: tuple[str, str]) -> tuple[str, bool, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 import sys
 
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 
 from icr.config import files  # noqa: F401  The resolvers of conf/.
@@ -20,9 +21,12 @@ from icr.terminal import Exit, guarded
 def work() -> int:
     """The job, in the surroundings that Hydra's launcher has made for it."""
     setup_globals()
-    cfg, HydraConfig.instance().cfg, GlobalHydra.instance().hydra = pickle.load(sys.stdin.buffer)
+    Plugins.instance()  # Where options are looked for is known to plugins.
+    cfg, config, search_path = pickle.load(sys.stdin.buffer)
+    Hydra.create_main_hydra2(config.hydra.job.name, search_path)
+    HydraConfig.instance().cfg = config
     try:
-        recorded(cfg, folder(HydraConfig.instance().cfg), current())
+        recorded(cfg, folder(config), current())
     except Reported:
         return Exit.MISTAKE
     return Exit.DONE

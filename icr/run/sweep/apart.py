@@ -16,9 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TextIO
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from icr.errors import Reported, RunError
 from icr.launch.parent import PARENT, follow
@@ -74,8 +75,22 @@ def _start(cfg: DictConfig, piped: bool) -> subprocess.Popen[bytes]:
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin:  # How it ended will say why.
-        pickle.dump((cfg, HydraConfig.instance().cfg, GlobalHydra.instance().hydra), process.stdin)
+        pickle.dump(_surroundings(cfg), process.stdin)
     return process
+
+
+def _surroundings(cfg: DictConfig) -> tuple[DictConfig, DictConfig, ConfigSearchPath]:
+    """The configuration, Hydra's, and where options are looked for; without types that plugins make anew as they load."""
+    config, hydra = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
+    assert config is not None
+    assert hydra is not None
+    return _plain(cfg), _plain(config), hydra.config_loader.get_search_path()
+
+
+def _plain(cfg: DictConfig) -> DictConfig:
+    plain: DictConfig = OmegaConf.create(OmegaConf.to_container(cfg))  # type: ignore[assignment]
+    OmegaConf.copy_cache(cfg, plain)  # Such as the time in the name of a folder.
+    return plain
 
 
 def _wait(process: subprocess.Popen[bytes], prefix: str) -> int:

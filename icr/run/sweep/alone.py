@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import sys
 
@@ -22,9 +23,11 @@ def work() -> int:
     """The job, in the surroundings that Hydra's launcher has made for it."""
     setup_globals()
     Plugins.instance()  # Where options are looked for is known to plugins.
-    cfg, config, search_path = pickle.load(sys.stdin.buffer)
+    config, search_path = pickle.load(sys.stdin.buffer)
     Hydra.create_main_hydra2(config.hydra.job.name, search_path)
     HydraConfig.instance().cfg = config
+    cfg = copy.deepcopy(config)
+    del cfg["hydra"]  # As jobs are called.
     try:
         recorded(cfg, folder(config), current())
     except Reported:

@@ -79,18 +79,14 @@ def _start(cfg: DictConfig, piped: bool) -> subprocess.Popen[bytes]:
     return process
 
 
-def _surroundings(cfg: DictConfig) -> tuple[DictConfig, DictConfig, ConfigSearchPath]:
-    """The configuration, Hydra's, and where options are looked for; without types that plugins make anew as they load."""
-    config, hydra = HydraConfig.instance().cfg, GlobalHydra.instance().hydra
-    assert config is not None
+def _surroundings(cfg: DictConfig) -> tuple[DictConfig, ConfigSearchPath]:
+    """The configuration with Hydra's, without types that plugins make anew as they load; where options are looked for."""
+    hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    return _plain(cfg), _plain(config), hydra.config_loader.get_search_path()
-
-
-def _plain(cfg: DictConfig) -> DictConfig:
-    plain: DictConfig = OmegaConf.create(OmegaConf.to_container(cfg))  # type: ignore[assignment]
-    OmegaConf.copy_cache(cfg, plain)  # Such as the time in the name of a folder.
-    return plain
+    own, its = OmegaConf.to_container(cfg), OmegaConf.to_container(HydraConfig.get())
+    whole = OmegaConf.create({**own, "hydra": its})  # type: ignore[dict-item]
+    OmegaConf.copy_cache(cfg, whole)  # Such as the time in the name of a folder.
+    return whole, hydra.config_loader.get_search_path()
 
 
 def _wait(process: subprocess.Popen[bytes], prefix: str) -> int:

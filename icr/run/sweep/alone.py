@@ -15,7 +15,7 @@ from icr.config import files  # noqa: F401  The resolvers of conf/.
 from icr.errors import Reported
 from icr.launch.parent import follow
 from icr.run.sweep.attempt import recorded
-from icr.run.sweep.plan import current, folder
+from icr.run.sweep.plan import described, folder
 from icr.terminal import Exit, guarded
 
 
@@ -29,7 +29,7 @@ def work() -> int:
     cfg = copy.deepcopy(config)
     del cfg["hydra"]  # As jobs are called.
     try:
-        recorded(cfg, folder(config), current())
+        recorded(cfg, folder(config), described(config))
     except Reported:
         return Exit.MISTAKE
     return Exit.DONE

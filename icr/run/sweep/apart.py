@@ -80,7 +80,10 @@ def _start(cfg: DictConfig, piped: bool) -> subprocess.Popen[bytes]:
 
 
 def _surroundings(cfg: DictConfig) -> tuple[DictConfig, ConfigSearchPath]:
-    """The configuration with Hydra's, without types that plugins make anew as they load; where options are looked for."""
+    """The configuration with Hydra's, and where options are looked for.
+
+    It has no types of its own: plugins make theirs anew as they load.
+    """
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     own, its = OmegaConf.to_container(cfg), OmegaConf.to_container(HydraConfig.get())

@@ -6,14 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from icr.config.command import config_text
 from icr.errors import Reported, one_line
 from icr.run.begin import begin
 from icr.run.sweep.apart import apart
-from icr.run.sweep.plan import current, folder, local
+from icr.run.sweep.plan import described, folder, local, surroundings
 from icr.rundir import Layout
 from icr.rundir.sweeps import Job, Status, as_it_stands, forget_end, write_end
 
@@ -24,9 +23,8 @@ def attempt(cfg: DictConfig) -> float | None:
     Raises:
         Reported: it has failed or was killed, which is said and kept.
     """
-    config = HydraConfig.instance().cfg
-    assert config is not None
-    directory, job = folder(config), current()
+    config = surroundings()
+    directory, job = folder(config), described(config)
     before = as_it_stands(directory, job)
     if before.status is Status.FINISHED and _still_there(directory / job.folder, cfg):
         print(f"job {job.number}: finished already ({job.folder})", flush=True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -55,11 +56,9 @@ def described(config: DictConfig) -> Job:
     return Job(int(config.hydra.job.num), str(config.hydra.sweep.subdir), overrides)
 
 
-def current() -> Job:
-    """The job that runs in this process."""
-    config = HydraConfig.instance().cfg
-    assert config is not None
-    return described(config)
+def surroundings() -> DictConfig:
+    """The configuration of the job that runs in this process, with Hydra's own node."""
+    return cast(DictConfig, HydraConfig.instance().cfg)
 
 
 def begin_sweep(config: DictConfig) -> Path:

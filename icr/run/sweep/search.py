@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from icr.errors import ConfigError
 from icr.run.sweep.plan import OWN, announce, begin_sweep, composed, conclude, launch
+from icr.run.sweep.sweeper import Planner
 from icr.rundir.sweeps import Job, Status
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class Space:
         return [f"{key}={value}" for key, value in {**trial.params, **self.fixed}.items()]
 
 
-class Search(Sweeper):
+class Search(Planner):
     """`hydra/sweeper=optuna`: trials of one study, which lies in the sweep's folder and goes on from there.
 
     A trial is a job of the same number. What has not finished stays open in the study and is run again by the next call
@@ -68,23 +66,15 @@ class Search(Sweeper):
         study_name: str,
         n_trials: int,
         n_jobs: int,
-        params: DictConfig | None = None,
+        params: Mapping[str, object] | None = None,
     ):
+        super().__init__(params)
         self.sampler = sampler
         self.direction = direction
         self.storage = storage
         self.study_name = study_name
         self.n_trials = n_trials
         self.n_jobs = n_jobs
-        self.params = params or {}
-        self.launcher: Launcher
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `sweep`."""
-        self.config, self.loader = config, hydra_context.config_loader
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run trials until the study has `n_trials`, and show what came of them.
@@ -96,12 +86,12 @@ class Search(Sweeper):
         if self.direction not in ("maximize", "minimize") or min(self.n_trials, self.n_jobs) < 1:
             raise ConfigError("hydra.sweeper: direction is maximize or minimize, n_trials and n_jobs are 1 or more.")
         space = self._space(arguments)
-        directory = begin_sweep(self.config)
+        directory = begin_sweep(self.settings)
         study = self._study(space)
         pending = _open(study, space)
         while batch := self._batch(study, space, pending):
             trials = [(trial.number, space.overrides(trial)) for trial in _trials(study)]
-            jobs = [composed(self.loader, self.config, overrides, number) for number, overrides in trials]
+            jobs = [composed(self.loader, self.settings, overrides, number) for number, overrides in trials]
             announce(directory, jobs)
             mine = [jobs[trial.number] for trial in batch]
             ended = launch(self.launcher, directory, mine, [trials[job.number][1] for job in mine])
@@ -113,20 +103,19 @@ class Search(Sweeper):
     def _space(self, arguments: Sequence[str]) -> Space:
         from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 
-        choices = self.config.hydra.runtime.choices
+        choices = self.settings.hydra.runtime.choices
         if "none" in (choices.judge, choices.evaluation):
             raise ConfigError(
                 "hydra/sweeper=optuna looks for the highest win rate, and these runs have none: give a judge and an "
                 "evaluation, as in judge=<option> evaluation=<option>."
             )
-        given = [f"{key}={value}" for key, value in self.params.items()]
-        searched, fixed = create_params_from_overrides([*given, *arguments])
+        searched, fixed = create_params_from_overrides(self.given(arguments))
         if not searched:
             raise ConfigError(
                 "hydra/sweeper=optuna has nothing to search: give an interval or choices, as in "
                 "'loss.alpha=interval(0,2)' loss=dpo,kto."
             )
-        if OmegaConf.select(self.config, DEV) is not None:
+        if OmegaConf.select(self.settings, DEV) is not None:
             fixed = {DEV: "dev", **fixed}
         return Space(searched, fixed)
 
@@ -134,7 +123,7 @@ class Search(Sweeper):
         """The study of the sweep's folder, begun or gone on with."""
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("optuna").setLevel(logging.WARNING)
         study = optuna.create_study(
             storage=self.storage, study_name=self.study_name, direction=self.direction, load_if_exists=True
         )
@@ -143,8 +132,8 @@ class Search(Sweeper):
         if before != made or study.direction.name.lower() != self.direction:
             differ = sorted(key for key in {*before, *made} if before.get(key) != made.get(key))
             raise ConfigError(
-                f"run.dir={self.config.run.dir} holds a search with other settings ({', '.join(differ) or 'direction'}"
-                f"): what it has found says nothing about these. Give another run.dir."
+                f"run.dir={self.settings.run.dir} holds a search with other settings "
+                f"({', '.join(differ or ['direction'])}): what it has found says nothing about these. Give another run.dir."
             )
         study.set_user_attr("settings", made)
         return study
@@ -167,7 +156,7 @@ class Search(Sweeper):
 
     def _sampler(self, number: int) -> Any:
         """The sampler for a trial, which draws the same whether or not the study was interrupted before it."""
-        node = self.config.hydra.sweeper.sampler
+        node = self.settings.hydra.sweeper.sampler
         if node.get("seed") is None:
             return self.sampler
         return instantiate(node, seed=node.seed + number)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from icr.run.sweep.plan import announce, begin_sweep, composed, conclude, launch
 from icr.run.sweep.search import Search
+from icr.run.sweep.sweeper import Planner
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 
 
-class Grid(Sweeper):
+class Grid(Planner):
     """All combinations of the values: `-m loss.alpha=0,1 seed=0,1` are four jobs.
 
     Args:
@@ -26,17 +24,9 @@ class Grid(Sweeper):
         params: further arguments, by key.
     """
 
-    def __init__(self, max_batch_size: int | None, params: DictConfig | None = None):
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, object] | None = None):
+        super().__init__(params)
         self.max_batch_size = max_batch_size
-        self.params = params or {}
-        self.launcher: Launcher
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `sweep`."""
-        self.config, self.loader = config, hydra_context.config_loader
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Plan all jobs, launch them, and show what came of them.
@@ -47,9 +37,9 @@ class Grid(Sweeper):
         """
         batches = self._batches(arguments)
         given = [job for batch in batches for job in batch]
-        jobs = [composed(self.loader, self.config, job, number) for number, job in enumerate(given)]
-        directory = begin_sweep(self.config)
-        OmegaConf.save(self.config, directory / "multirun.yaml")
+        jobs = [composed(self.loader, self.settings, job, number) for number, job in enumerate(given)]
+        directory = begin_sweep(self.settings)
+        OmegaConf.save(self.settings, directory / "multirun.yaml")
         announce(directory, jobs)
         first = 0
         for batch in batches:
@@ -61,8 +51,7 @@ class Grid(Sweeper):
         """Overrides of each job, in the order of the values."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra makes it anew as it begins.
 
-        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        overrides = OverridesParser.create(self.loader).parse_overrides(given)
+        overrides = OverridesParser.create(self.loader).parse_overrides(self.given(arguments))
         return BasicSweeper.split_arguments(overrides, self.max_batch_size)
 
 

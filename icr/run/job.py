@@ -149,11 +149,8 @@ def _record(pipeline: Pipeline, cfg: DictConfig, control: Sequence[str]) -> None
 
 def _check_launcher() -> None:
     """Several processes that run this command have to mean one run."""
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if not (found := launch.environment()) or (sweeping and not launch.by_torchrun(found)):
+    if not launch.environment() or HydraConfig.get().mode == RunMode.MULTIRUN:
         return  # A sweep's launcher has given all tasks of a job one directory.
-    if sweeping:
-        raise ConfigError("torchrun cannot start a sweep: start each job with a command of its own.")
     if not any(override.startswith("run.dir=") for override in HydraConfig.get().overrides.task):
         raise ConfigError("Under torchrun or srun, give run.dir=<folder that all nodes share>, so that it is one run.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,67 +12,55 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from icr.errors import ConfigError
-from icr.run.sweep.plan import OWN, announce, begin_sweep, composed, conclude, launch
+from icr.run.sweep.plan import begin_sweep, composed, conclude, launch
+from icr.run.sweep.space import Space
 from icr.run.sweep.sweeper import Planner
-from icr.rundir.sweeps import Job, Status
+from icr.rundir.sweeps import Job, Status, is_sweep, open_sweep, write_plan
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
+
+OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+"""What the plugin calls its sweeper."""
 
 DEV = "evaluation.split"
 """What a search is told to be `dev`, where the evaluation has splits."""
 
 
-@dataclass(frozen=True)
-class Space:
-    """What the arguments of a search say.
+@dataclass
+class SearchSettings:
+    """What can be set of a search, in the place of the plugin's settings: the arguments of `Search`."""
 
-    Attributes:
-        searched: distribution of each key that has an interval, a range or choices.
-        fixed: value of every other key.
-    """
-
-    searched: dict[str, BaseDistribution]
-    fixed: dict[str, str]
-
-    def overrides(self, trial: Trial) -> list[str]:
-        """A trial's, as Hydra takes them."""
-        return [f"{key}={value}" for key, value in {**trial.params, **self.fixed}.items()]
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, "_self_"])
+    _target_: str = OPTUNA
+    sampler: Any = field(default_factory=lambda: {"seed": 0})
+    direction: str = "maximize"
+    n_trials: int = 20
+    n_jobs: int = 1
+    params: dict[str, str] | None = None
 
 
 class Search(Planner):
-    """`hydra/sweeper=optuna`: trials of one study, which lies in the sweep's folder and goes on from there.
+    """`hydra/sweeper=optuna`: trials of one study, which goes on from what the sweep's folder holds.
 
-    A trial is a job of the same number. What has not finished stays open in the study and is run again by the next call
-    of the command, before new trials are asked for.
+    A trial is a job. The plan and the ends of the jobs are the study's memory: a trial that has not finished is run
+    again by the next call of the command, and no other, before new ones are asked for.
 
     Args:
-        sampler: of Optuna; with a seed, a trial's draws depend on it and on the trial's number.
+        sampler: of Optuna; with a seed, what it draws depends on that and on the trial's number.
         direction: `maximize` or `minimize` what jobs return.
-        storage: URL of the study's database.
-        study_name: its name there.
         n_trials: trials that the study shall have in all.
         n_jobs: trials that are proposed together; a launcher that runs jobs side by side runs them so.
         params: further arguments, by key.
     """
 
     def __init__(
-        self,
-        sampler: Any,
-        direction: str,
-        storage: str,
-        study_name: str,
-        n_trials: int,
-        n_jobs: int,
-        params: Mapping[str, object] | None = None,
+        self, sampler: Any, direction: str, n_trials: int, n_jobs: int, params: Mapping[str, object] | None = None
     ):
         super().__init__(params)
         self.sampler = sampler
         self.direction = direction
-        self.storage = storage
-        self.study_name = study_name
         self.n_trials = n_trials
         self.n_jobs = n_jobs
 
@@ -80,25 +68,40 @@ class Search(Planner):
         """Run trials until the study has `n_trials`, and show what came of them.
 
         Raises:
-            ConfigError: there is nothing to search or to look for, or the study in the folder is another one.
+            ConfigError: there is nothing to search or to look for, or the folder holds another sweep.
             Reported: a trial has not finished.
         """
+        import optuna
+
         if self.direction not in ("maximize", "minimize") or min(self.n_trials, self.n_jobs) < 1:
             raise ConfigError("hydra.sweeper: direction is maximize or minimize, n_trials and n_jobs are 1 or more.")
         space = self._space(arguments)
         directory = begin_sweep(self.settings)
-        study = self._study(space)
-        pending = _open(study, space)
-        while batch := self._batch(study, space, pending):
-            trials = [(trial.number, space.overrides(trial)) for trial in _trials(study)]
-            jobs = [composed(self.loader, self.settings, overrides, number) for number, overrides in trials]
-            announce(directory, jobs)
-            mine = [jobs[trial.number] for trial in batch]
-            ended = launch(self.launcher, directory, mine, [trials[job.number][1] for job in mine])
-            for trial, job in zip(batch, ended, strict=True):
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        study = optuna.create_study(direction=self.direction)
+        jobs = self._remembered(directory, space)
+        done = sum(job.status is Status.FINISHED for job in jobs)
+        print(f"search   {directory}: {done} of {self.n_trials} trials have finished", flush=True)
+        for job in jobs:
+            _add(study, space, job)
+        for batch in _consecutive([job for job in jobs if job.status is not Status.FINISHED], self.n_jobs):
+            for job in self._launch(directory, space, jobs, batch):
+                _add(study, space, job)
+        while len(jobs) < self.n_trials:
+            trials = [self._ask(study, space, n) for n in range(len(jobs), self.n_trials)[: self.n_jobs]]
+            batch = [
+                composed(self.loader, self.settings, space.overrides(trial.params), len(jobs) + place)
+                for place, trial in enumerate(trials)
+            ]
+            jobs = [*jobs, *batch]
+            for trial, job in zip(trials, self._launch(directory, space, jobs, batch), strict=True):
                 _tell(study, trial, job)
-        _say_best(study, directory)
+        _say_best(open_sweep(directory).jobs, space, self.direction)
         conclude(directory)
+
+    def _launch(self, directory: Path, space: Space, jobs: Sequence[Job], batch: Sequence[Job]) -> list[Job]:
+        write_plan(directory, jobs)
+        return launch(self.launcher, directory, batch, [space.again(job) for job in batch])
 
     def _space(self, arguments: Sequence[str]) -> Space:
         from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
@@ -119,82 +122,59 @@ class Search(Planner):
             fixed = {DEV: "dev", **fixed}
         return Space(searched, fixed)
 
-    def _study(self, space: Space) -> Study:
-        """The study of the sweep's folder, begun or gone on with."""
-        import optuna
+    def _remembered(self, directory: Path, space: Space) -> list[Job]:
+        """Jobs that earlier calls have planned here."""
+        jobs = [*open_sweep(directory).jobs] if is_sweep(directory) else []
+        for job in jobs:
+            if differ := space.differences(job):
+                raise ConfigError(
+                    f"run.dir={self.settings.run.dir} holds a sweep that differs in {', '.join(differ)}: what it has "
+                    f"found says nothing about this one. Give another run.dir."
+                )
+        return jobs
 
-        logging.getLogger("optuna").setLevel(logging.WARNING)
-        study = optuna.create_study(
-            storage=self.storage, study_name=self.study_name, direction=self.direction, load_if_exists=True
-        )
-        made = {"searched": sorted(space.searched), **{k: v for k, v in space.fixed.items() if k not in OWN}}
-        before = study.user_attrs.get("settings", made)
-        if before != made or study.direction.name.lower() != self.direction:
-            differ = sorted(key for key in {*before, *made} if before.get(key) != made.get(key))
-            raise ConfigError(
-                f"run.dir={self.settings.run.dir} holds a search with other settings "
-                f"({', '.join(differ or ['direction'])}): what it has found says nothing about these. Give another run.dir."
-            )
-        study.set_user_attr("settings", made)
-        return study
-
-    def _batch(self, study: Study, space: Space, pending: list[Trial]) -> list[Trial]:
-        """The next trials: those that are open, then new ones. Launchers number jobs one after another."""
-        batch: list[Trial] = []
-        while len(batch) < self.n_jobs:
-            if pending:
-                if batch and pending[0].number != batch[-1].number + 1:
-                    break
-                batch.append(pending.pop(0))
-                continue
-            count = len(_trials(study))
-            if count >= self.n_trials or (batch and batch[-1].number != count - 1):
-                break
-            study.sampler = self._sampler(count)
-            batch.append(study.ask(space.searched))
-        return batch
-
-    def _sampler(self, number: int) -> Any:
-        """The sampler for a trial, which draws the same whether or not the study was interrupted before it."""
+    def _ask(self, study: Study, space: Space, number: int) -> Trial:
+        """A new trial, which is the same whether or not the study was interrupted before it."""
         node = self.settings.hydra.sweeper.sampler
-        if node.get("seed") is None:
-            return self.sampler
-        return instantiate(node, seed=node.seed + number)
+        seed = node.get("seed")
+        study.sampler = self.sampler if seed is None else instantiate(node, seed=seed + number)
+        return study.ask(dict(space.searched))
 
 
-def _trials(study: Study) -> list[Any]:
-    return study.get_trials(deepcopy=False)
+def _consecutive(jobs: Sequence[Job], most: int) -> list[list[Job]]:
+    """The jobs in batches, in which numbers follow one another: launchers count them so."""
+    batches: list[list[Job]] = []
+    for job in jobs:
+        if batches and len(batches[-1]) < most and batches[-1][-1].number + 1 == job.number:
+            batches[-1].append(job)
+        else:
+            batches.append([job])
+    return batches
 
 
-def _open(study: Study, space: Space) -> list[Trial]:
-    """Trials without a result, by number."""
-    from optuna.trial import Trial, TrialState
+def _add(study: Study, space: Space, job: Job) -> None:
+    """Let the study know of a finished trial of an earlier call, if it lies in what is searched now."""
+    from optuna.trial import create_trial
 
-    running = [trial for trial in _trials(study) if trial.state is TrialState.RUNNING]
-    trials = [Trial(study, trial._trial_id) for trial in running]
-    for trial in trials:
-        for key, distribution in space.searched.items():
-            trial._suggest(key, distribution)  # What it was to be, or a new draw where it never came to that.
-    return trials
+    params = space.params(job)
+    if job.status is Status.FINISHED and job.objective is not None and params is not None:
+        study.add_trial(create_trial(params=params, distributions=dict(space.searched), value=job.objective))
 
 
 def _tell(study: Study, trial: Trial, job: Job) -> None:
-    """Let the study know what came of a trial. One that has not finished stays open, to be run again."""
+    """Let the study know what came of a trial. One without an objective says nothing, and ends no study."""
     from optuna.trial import TrialState
 
-    trial.set_user_attr("status", str(job.status))
-    if job.status is not Status.FINISHED:
-        return
-    if job.objective is None:
-        study.tell(trial, state=TrialState.FAIL)
-    else:
+    if job.status is Status.FINISHED and job.objective is not None:
         study.tell(trial, job.objective)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
 
 
-def _say_best(study: Study, directory: Path) -> None:
-    from optuna.trial import TrialState
-
-    if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        best = study.best_trial
-        values = " ".join(f"{key}={value}" for key, value in best.params.items())
-        print(f"best     {best.value:.1f} % on dev prompts: {values} (trial {best.number} in {directory})", flush=True)
+def _say_best(jobs: Sequence[Job], space: Space, direction: str) -> None:
+    """Print the trial with the best objective, if there is one."""
+    found = {job.objective: job for job in jobs if job.objective is not None}
+    if found:
+        value = max(found) if direction == "maximize" else min(found)
+        values = " ".join(f"{key}={found[value].overrides[key]}" for key in space.searched)
+        print(f"best     job {found[value].number}, {value:.1f} % on dev prompts: {values}", flush=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from icr.run.sweep.plan import announce, begin_sweep, composed, conclude, launch
-from icr.run.sweep.search import Search
+from icr.run.sweep.search import OPTUNA, Search, SearchSettings
 from icr.run.sweep.sweeper import Planner
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 
 
 class Grid(Planner):
@@ -56,5 +56,9 @@ class Grid(Planner):
 
 
 def register() -> None:
-    """Have Hydra call these where its configuration names its own."""
-    Plugins.instance().class_name_to_class.update({BASIC: Grid, OPTUNA: Search})
+    """Have Hydra call these where its configuration names its own, and a search have our settings."""
+    classes = Plugins.instance().class_name_to_class
+    classes[BASIC] = Grid
+    if OPTUNA in classes:
+        classes[OPTUNA] = Search
+        ConfigStore.instance().store("optuna", SearchSettings, group="hydra/sweeper", provider="icr")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
@@ -71,13 +73,11 @@ class Search(Planner):
             ConfigError: there is nothing to search or to look for, or the folder holds another sweep.
             Reported: a trial has not finished.
         """
-        import optuna
-
+        optuna = _optuna()
         if self.direction not in ("maximize", "minimize") or min(self.n_trials, self.n_jobs) < 1:
             raise ConfigError("hydra.sweeper: direction is maximize or minimize, n_trials and n_jobs are 1 or more.")
         space = self._space(arguments)
         directory = begin_sweep(self.settings)
-        logging.getLogger("optuna").setLevel(logging.WARNING)
         study = optuna.create_study(direction=self.direction)
         jobs = self._remembered(directory, space)
         done = sum(job.status is Status.FINISHED for job in jobs)
@@ -141,6 +141,16 @@ class Search(Planner):
         return study.ask(dict(space.searched))
 
 
+def _optuna() -> ModuleType:
+    """The library, which would warn of its own insides and of what it says it may change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import optuna
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna
+
+
 def _consecutive(jobs: Sequence[Job], most: int) -> list[list[Job]]:
     """The jobs in batches, in which numbers follow one another: launchers count them so."""
     batches: list[list[Job]] = []
@@ -173,8 +183,9 @@ def _tell(study: Study, trial: Trial, job: Job) -> None:
 
 def _say_best(jobs: Sequence[Job], space: Space, direction: str) -> None:
     """Print the trial with the best objective, if there is one."""
-    found = {job.objective: job for job in jobs if job.objective is not None}
+    sign = 1 if direction == "maximize" else -1
+    found = [(sign * job.objective, job) for job in jobs if job.objective is not None]
     if found:
-        value = max(found) if direction == "maximize" else min(found)
-        values = " ".join(f"{key}={found[value].overrides[key]}" for key in space.searched)
-        print(f"best     job {found[value].number}, {value:.1f} % on dev prompts: {values}", flush=True)
+        best = max(found, key=lambda pair: pair[0])[1]
+        values = " ".join(f"{key}={best.overrides[key]}" for key in space.searched)
+        print(f"best     job {best.number}, {best.objective:.1f} % on dev prompts: {values}", flush=True)

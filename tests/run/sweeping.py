@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,7 @@ class Command:
             env=environment(),
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # A shell's background jobs ignore it.
         )
 
     def output(self) -> str:

@@ -42,7 +42,7 @@ def test_ctrl_c_ends_the_jobs_too(tmp_path):
     sweep.until(sweep.jobs)
     jobs = sweep.jobs()
     os.kill(sweep.process.pid, signal.SIGINT)
-    assert sweep.ended(30) == 130
+    assert sweep.ended(60) == 130, sweep.output()
     assert "The same command on the same run.dir goes on from here." in sweep.output()
     assert not psutil.wait_procs(jobs, timeout=5)[1]
     assert [job.status for job in open_sweep(tmp_path / "sweep").jobs] == [MISSING, MISSING]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -80,7 +81,9 @@ def inline(figure: Figure, name: str, label: str) -> str:
 
     Colours `INK`, `MUTED` and `RULE` become `currentColor` and the page's variables, so that it follows a dark page.
     """
-    text = _render(figure, fonttype="none", transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # The reader's browser has its own.
+        text = _render(figure, fonttype="none", transparent=True)
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = (

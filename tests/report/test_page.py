@@ -2,11 +2,14 @@
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 
 from icr.errors import RunError
@@ -90,6 +93,39 @@ def test_nothing_is_loaded_from_anywhere(page):
 def test_ids_are_unique_over_all_figures(page):
     ids = [attrs["id"] for _, attrs in Tags(page).tags if "id" in attrs]
     assert len(ids) == len(set(ids))
+
+
+SPOKEN = {
+    "bn": ("তিনটি ফলের নাম লেখো।", "auto"),
+    "th": ("เขียนชื่อผลไม้สามชนิด", "auto"),
+    "ru": ("Назови три фрукта.", "auto"),
+    "ar": ("اكتب أسماء ثلاث فواكه (3).", "rtl"),
+}
+
+
+def test_each_script_is_marked_by_its_language_and_direction(copy):
+    answers = pd.DataFrame(
+        {"id": ["a"] * 4, "language": list(SPOKEN), "prompt": [text for text, _ in SPOKEN.values()], "text": ATTACK,
+         "opponent": "", "score": 1.0, "opponent_score": 0.5, "finish_reason": "stop"}
+    )  # fmt: skip
+    answers.to_parquet(copy / "evaluation/M1.parquet")
+    page = write_report(copy).read_text(encoding="utf-8")
+    for language, (text, direction) in SPOKEN.items():
+        assert f'<div class="speech" lang="{language}" dir="{direction}">{text}</div>' in page
+    assert ATTACK not in page
+    style = Tags(page).raw["style"][0]
+    assert all(f'"Noto Sans {script}"' in style for script in ("Bengali", "Thai", "Arabic"))
+
+
+def test_every_plot_has_its_numbers_behind_it_and_says_what_they_show(page):
+    links = [attrs for tag, attrs in Tags(page).tags if tag == "a" and "download" in attrs]
+    names = ["win_rates", "accuracies", "rewards", "length_control_0", "length_control_1", "training"]
+    assert [attrs["download"] for attrs in links] == [f"{name}.csv" for name in names]
+    assert page.count('<svg role="img"') == page.count('<span class="says">') == len(names)
+    for attrs in links:
+        assert attrs["href"].startswith("data:text/csv;charset=utf-8,")
+        frame = pd.read_csv(io.StringIO(unquote(attrs["href"].partition(",")[2])))
+        assert len(frame.dropna(how="all")) > 10, attrs["download"]
 
 
 def test_headline_and_every_section_are_there(page, full):

@@ -14,8 +14,7 @@ import pandas as pd
 from icr.metrics import Figure, Metric, RoundMetric
 from icr.report.behind import Plot, minus
 from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
-from icr.report.sweep.pairs import rows_note, settings_of
-from icr.report.sweep.series import label
+from icr.report.sweep.pairs import row_names, rows_note, rows_title, settings_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,10 +44,11 @@ class Alarm:
 
 
 FALLING = Alarm("chosen log-prob, nats", "chosen responses became less likely than under the reference, nats", low=-1.0)
-DRIFT = Alarm("length against the start", "answers are this many times as long as the start's", low=0.75, high=1.25)
+DRIFT = Alarm("length against the start", "answers are this many times as long as the start's", low=1 / 1.5, high=1.5)
 ASTRAY = Alarm("off-language, %", "answers in another language, %", high=10.0)
 CIRCLES = Alarm("repeating, %", "answers that run in circles, %", high=10.0)
 ALARMS = (FALLING, DRIFT, ASTRAY, CIRCLES)
+LINES = 15  # told in words
 COLUMNS = ["job", "setting", "alarm", "language", "value", "rings"]
 
 
@@ -113,8 +113,9 @@ def alarms(jobs: Jobs, data: pd.DataFrame) -> Plot:
     for axes, alarm in zip(grid, titles, strict=True):
         clean(axes, alarm.title)
         _panel(axes, alarm, data[data["alarm"] == alarm.title], list(settings))
-        axes.set_yticks(range(len(settings)), [label(text) for text in settings.values()], color=INK)
+        axes.set_yticks(range(len(settings)), row_names(jobs), color=INK)
         axes.set_ylim(len(settings) - 0.5, -0.5)
+    figure.supylabel(rows_title(jobs), color=MUTED, fontsize=9.5)
     svg = inline(figure, "alarms", "Figures that should stay within limits, in each setting")
     written = data.assign(setting=[settings.get(setting, "") for setting in data["setting"]])
     return Plot("alarms", svg, written, says(jobs, data) + rows_note(jobs))
@@ -151,7 +152,8 @@ def ringing(jobs: Jobs, data: pd.DataFrame) -> list[tuple[str, str]]:
             where = f"in {codes}" if codes else "on average"
             value = minus(f"{worst['value']:.2f}")
             lines.append((text, f"{alarm.says} {where}: {value} at worst (job {worst['job']})"))
-    return lines
+    more = len(lines) - LINES
+    return [*lines[:LINES], ("", f"and {more} more, which the numbers of the plot have")] if more > 0 else lines
 
 
 def _middle(alarm: Alarm) -> float:

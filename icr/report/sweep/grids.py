@@ -12,7 +12,7 @@ from rich.text import Text
 from icr.metrics import Figure
 from icr.report.sweep.jobs import open_jobs
 from icr.report.sweep.points import last_name, of_last, points
-from icr.report.sweep.sentences import highest, named
+from icr.report.sweep.sentences import highest, lower_first, named
 from icr.report.tables import Grid, display_name, number, to_rich
 from icr.rundir.sweeps import Status
 
@@ -94,12 +94,8 @@ def headline(jobs: Jobs) -> str:
     text = f"{total} job{'' if total == 1 else 's'}{', ' if ended else ''}{ended}."
     found = [point for point in of_last(jobs, points(jobs)) if point.language == "mean"]
     if found and jobs.axes:
-        text += f" Mean win rate of {last_name(jobs)}, %: {_lower_first(highest(found, jobs.axes))}"
+        text += f" Mean win rate of {last_name(jobs)}, %: {lower_first(highest(found, jobs.axes))}"
     return text
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def print_sweep(sweep: Sweep, console: Console | None = None) -> None:

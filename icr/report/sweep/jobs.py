@@ -26,13 +26,20 @@ SHORT = {
     "loss.alpha": "α",
     "loss.beta": "β",
     "sampling.n": "K",
-    "data.prompts_per_language": "prompts per language",
+    "data.prompts_per_language": "prompts",
     "optim.lr": "learning rate",
     "iterations": "rounds",
 }
 """Keys by the names that the field has for them; others stay as they are."""
-PAIRS = ("chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens", "alpha", "pairs")
-"""What the table of all figures has of a round's pairs, as `pairs/<name>`."""
+PAIRS = {
+    "pairs/chosen_reward": "chosen_reward",
+    "pairs/rejected_reward": "rejected_reward",
+    "pairs/chosen_tokens": "chosen_tokens",
+    "pairs/rejected_tokens": "rejected_tokens",
+    "pairs/alpha_len": "alpha",
+    "pairs/count": "pairs",
+}
+"""What the table of all figures has of a round's pairs, by the names of the log, and the fields of `RoundCounts`."""
 
 
 def short(key: str) -> str:
@@ -183,14 +190,14 @@ def _pair_figures(run: Run) -> list[dict[str, object]]:
     return [
         {
             "model": f"M{entry.round}", "kind": "pairs", "round": entry.round, "control": None,
-            "language": language, "figure": f"pairs/{name}", "value": float(value),
+            "language": language, "figure": name, "value": float(value),
         }
         for entry in run.summary.rounds
-        for name in PAIRS
-        for language, value in _by_language(entry, name).items()
+        for name, field in PAIRS.items()
+        for language, value in _by_language(entry, field).items()
     ]  # fmt: skip
 
 
-def _by_language(entry: RoundCounts, name: str) -> dict[str, float]:
-    found: dict[str, float] = getattr(entry, name)
+def _by_language(entry: RoundCounts, field: str) -> dict[str, float]:
+    found: dict[str, float] = getattr(entry, field)
     return found

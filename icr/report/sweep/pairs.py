@@ -9,7 +9,7 @@ import pandas as pd
 
 from icr.report.behind import Plot, extremes, minus
 from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
-from icr.report.sweep.jobs import column
+from icr.report.sweep.jobs import column, short
 from icr.report.sweep.sentences import named
 from icr.report.sweep.series import label
 
@@ -25,14 +25,27 @@ QUANTITIES = {"reward": "reward, nats", "tokens": "length, tokens"}
 
 
 def settings_of(jobs: Jobs) -> dict[tuple[str, ...], str]:
-    """The settings in the order of the jobs, at most `ROWS`, and how they are written."""
-    found = dict.fromkeys(jobs.setting(job) for job in jobs.sweep.jobs)
+    """The settings of runs that can be read, in their order, at most `ROWS`, and how they are written."""
+    found = dict.fromkeys(jobs.setting(job) for job, _ in jobs.runs)
     return {setting: named(jobs.axes, setting) for setting in list(found)[:ROWS]}
+
+
+def row_names(jobs: Jobs) -> list[str]:
+    """The settings as names of rows: `"α = 0.5"`, or the values alone where there are several keys."""
+    settings = settings_of(jobs)
+    if len(jobs.axes) < 2:
+        return [label(text) for text in settings.values()]
+    return [label(" · ".join(setting)) for setting in settings]
+
+
+def rows_title(jobs: Jobs) -> str:
+    """What the names of the rows are of, where they do not say so themselves."""
+    return label(" · ".join(map(short, jobs.axes))) if len(jobs.axes) > 1 else ""
 
 
 def rows_note(jobs: Jobs) -> str:
     """Says so where settings are left out of a plot."""
-    total = len({jobs.setting(job) for job in jobs.sweep.jobs})
+    total = len({jobs.setting(job) for job, _ in jobs.runs})
     return f" The first {ROWS} of {total} settings are drawn." if total > ROWS else ""
 
 
@@ -50,8 +63,9 @@ def pairs(jobs: Jobs) -> Plot:
         for axes, quantity in zip(upper, quantities, strict=True):
             clean(axes, f"round {t:.0f}" if len(rounds) > 1 else "")
             _rows(axes, found[found["round"] == t], quantity, list(settings))
-            axes.set_yticks(range(len(settings)), [label(text) for text in settings.values()], color=INK)
+            axes.set_yticks(range(len(settings)), row_names(jobs), color=INK)
             axes.set_ylim(len(settings) - 0.5, -0.5)
+    figure.supylabel(rows_title(jobs), color=MUTED, fontsize=9.5)
     for axes, quantity in zip(grid[-1], quantities, strict=True):
         axes.set_xlabel(QUANTITIES[quantity], color=MUTED)
     handles, names = grid[0][0].get_legend_handles_labels()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CURVES = {
     "loss": Metric.LOSS,
     "reward margin, nats": Metric.REWARDS_MARGINS,
-    "chosen log-prob over the reference's, nats": Metric.LOGPS_CHOSEN_RATIO,
+    "chosen log-ratio, nats": Metric.LOGPS_CHOSEN_RATIO,
 }
 POINTS = 3600  # drawn a panel, of all jobs together: the page carries each of them twice
 SEQUENCE = ["#4a6fd0", "#2e97b7", "#2fa678", "#8fae3a", "#dba02e", "#d9602c"]
@@ -32,7 +32,9 @@ SEQUENCE = ["#4a6fd0", "#2e97b7", "#2fa678", "#8fae3a", "#dba02e", "#d9602c"]
 
 
 def training(jobs: Jobs) -> Plot:
-    """Loss, reward margin and chosen log-ratio over the optimiser steps: a line per job, coloured by the first key."""
+    """Loss, reward margin and log(π/π_ref) of the chosen over the optimiser steps: a line per job, in the colour of its
+    value of the first key.
+    """
     runs = [(job, run) for job, run in jobs.runs if len(run.metrics)]
     names = [name for name in CURVES.values() if any(logged(run.metrics, name) for _, run in runs)]
     if not names:
@@ -56,7 +58,8 @@ def training(jobs: Jobs) -> Plot:
         axes.locator_params(axis="y", nbins=5)
         axes.locator_params(axis="x", nbins=5, integer=True)
     figure.supxlabel("optimiser step, all rounds", color=MUTED, fontsize=9.5)
-    _key_legend(figure, key, tints)
+    drawn = {jobs.value(job, key) for job, _ in runs}
+    _key_legend(figure, key, {value: tint for value, tint in tints.items() if value in drawn})
     svg = inline(figure, "training", "Training curves of all jobs")
     return Plot("training", svg, pd.concat(rows), _ends(ends))
 

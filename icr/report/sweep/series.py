@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 WIDE = 20.0  # ratio of the largest to the smallest value from which an axis of positive numbers is logarithmic
 TINTS = [CHOSEN, *PALETTE]
-LENGTH = 26  # characters of a label
+LENGTH = 34  # characters of a label
+LETTERS = 13  # of a legend, an inch
+APART = 0.17  # of the axis, between two ticks
 Legend = dict[str, str]
 
 
@@ -45,7 +47,7 @@ class Series:
 def label(text: str) -> str:
     """A label that is drawn as it is: cut to a length, and without the meaning that `$` has for matplotlib."""
     cut = text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
-    return cut.replace("\\", "\\\\").replace("$", r"\$") if "$" in cut else cut
+    return cut.replace("$", r"\$")
 
 
 def tinted(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -106,8 +108,9 @@ def _legend(figure: Figure, panels: dict[str, list[Series]]) -> None:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
     if len(handles) > 1:
+        columns = max(1, int(LETTERS * figure.get_figwidth() / (max(map(len, handles)) + 6)))
         figure.legend(
-            list(handles.values()), list(handles), loc="outside upper left", ncols=5, frameon=False, fontsize=9,
+            list(handles.values()), list(handles), loc="outside upper left", ncols=columns, frameon=False, fontsize=9,
             labelcolor=INK, handletextpad=0.4, columnspacing=1.4,
         )  # fmt: skip
 
@@ -144,9 +147,21 @@ def _lines(axes: Axes, own: Sequence[Series], values: Sequence[str]) -> None:
         )  # fmt: skip
         for place, (_, point) in zip(x, series.places, strict=True):
             _bar(axes, point, place, series.tint, upright=True)
-    ticks = numbers if len(numbers) <= 8 else numbers[:: -(-len(numbers) // 8)]
+    ticks = apart([math.log(number) for number in numbers] if logarithmic else numbers, numbers)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], color=INK)
     axes.set_xticks([], minor=True)
+
+
+def apart(places: Sequence[float], numbers: Sequence[float]) -> list[float]:
+    """The numbers whose places on the axis are far enough from the one before to be read; first and last are kept."""
+    least = APART * (places[-1] - places[0])
+    kept = [0]
+    for i in range(1, len(places)):
+        if places[i] - places[kept[-1]] >= least:
+            kept.append(i)
+    if kept[-1] != len(places) - 1:
+        kept = [*kept[: -1 if len(kept) > 1 else None], len(places) - 1]
+    return [numbers[i] for i in kept]
 
 
 def _moved(x: float, shift: float, numbers: Sequence[float], logarithmic: bool) -> float:

@@ -13,7 +13,7 @@ from icr.report.behind import Plot
 from icr.report.svg import INK, MUTED, inline
 from icr.report.sweep.jobs import short
 from icr.report.sweep.points import intervals_note, last_name, of_last
-from icr.report.sweep.sentences import highest, named
+from icr.report.sweep.sentences import highest, highest_at, named
 from icr.report.sweep.series import Series, draw, tinted
 from icr.report.tables import display_name
 
@@ -87,16 +87,18 @@ def _plot(
 ) -> Plot:
     if not any(panels.values()):
         return Plot("", "")
-    figure, cut = draw(panels, key, jobs.values(key), jobs.numeric(key), columns, UNIT)
+    seen = {value for own in panels.values() for series in own for value, _ in series.places}
+    values = [value for value in jobs.values(key) if value in seen]
+    figure, cut = draw(panels, key, values, jobs.numeric(key), columns, UNIT)
     kind = "in each language" if name.startswith("languages") else "mean over the target languages"
-    says = _says(jobs, last, kind) + note + f" {intervals_note(shown)}{_cut(cut)}"
+    says = _says(jobs, last, kind, key) + note + f" {intervals_note(shown)}{_cut(cut)}"
     svg = inline(figure, name, f"Win rate over {short(key)}, {kind}, with 95 % intervals")
     return Plot(name, svg, numbers(jobs, shown), says.strip())
 
 
-def _says(jobs: Jobs, last: Sequence[Point], kind: str) -> str:
+def _says(jobs: Jobs, last: Sequence[Point], kind: str, key: str) -> str:
     if not kind.startswith("in each"):
-        return f"Win rate of {last_name(jobs)} in %, {kind}. {highest(last, jobs.axes)}"
+        return f"Win rate of {last_name(jobs)} in %, {kind}. {highest_at(last, jobs.axes, key)}"
     best: dict[str, list[str]] = {}
     for language in jobs.languages:
         if own := [point for point in last if point.language == language]:

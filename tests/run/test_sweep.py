@@ -79,15 +79,6 @@ def test_of_six_jobs_with_one_killed_five_finish_and_the_rerun_runs_the_sixth(tm
 
 
 @pytest.mark.slow
-def test_a_job_that_is_refused_says_why_and_stops_no_other(tmp_path):
-    sweep = Command(tmp_path / "sweep", ["loss.beta=0,1", *UNJUDGED])
-    assert sweep.ended() == 2
-    refused, done = open_sweep(tmp_path / "sweep").jobs
-    assert (refused.status, refused.error) == (FAILED, "loss.beta must be above 0, got 0.")
-    assert done.status is FINISHED
-
-
-@pytest.mark.slow
 def test_jobs_end_with_a_sweep_that_is_killed(tmp_path):
     sweep = Command(tmp_path / "sweep", [*TWO, "loss.alpha=0,1", *UNJUDGED])
     sweep.until(lambda: len(sweep.jobs()) == 2)

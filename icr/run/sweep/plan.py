@@ -11,19 +11,21 @@ from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from icr.config.command import begun
-from icr.errors import ConfigError, Reported, one_line
+from icr.errors import ConfigError, ICRError, Reported, one_line
 from icr.launch.parent import PARENT
 from icr.rundir.sweeps import Job, Status, as_it_stands, open_sweep, write_end, write_plan
 
 OWN = ("run.dir", "cluster")
 """What the jobs of a sweep share by its nature."""
 
-LOCAL = ("basic_launcher.BasicLauncher", "joblib_launcher.JoblibLauncher")
+LOCAL = ("BasicLauncher", "JoblibLauncher")
 """Launchers that run jobs on this machine, and know no process but their own."""
 
 
@@ -34,7 +36,7 @@ def folder(config: DictConfig) -> Path:
 
 def local(config: DictConfig) -> bool:
     """Whether the jobs run on this machine, and not by a cluster's scheduler."""
-    return str(config.hydra.launcher._target_).endswith(LOCAL)
+    return str(config.hydra.launcher._target_).rpartition(".")[2] in LOCAL
 
 
 def composed(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], number: int) -> Job:
@@ -86,13 +88,22 @@ def announce(directory: Path, jobs: Sequence[Job]) -> None:
 def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: Sequence[Sequence[str]]) -> list[Job]:
     """Run these jobs, whose numbers follow each other. Returns how they stand.
 
-    A job whose launcher knows of an error that the job itself could not keep has failed of it.
+    A job whose launcher knows of an error that the job itself could not keep has failed of it. Where a cluster's launcher
+    gives up, since the scheduler has ended a job, that is said, and jobs stand as they are.
     """
-    returns = launcher.launch(overrides, initial_job_idx=jobs[0].number)
-    for job, returned in zip(jobs, returns, strict=True):
-        error = returned._return_value  # The property prints before it raises.
+    returns: Sequence[JobReturn] = []
+    try:
+        returns = launcher.launch(overrides, initial_job_idx=jobs[0].number)
+    except (ICRError, HydraException, OmegaConfBaseException):
+        raise
+    except Exception as error:
+        if type(launcher).__name__ in LOCAL:
+            raise
+        print(f"icr: {type(launcher).__name__}: {one_line(error)}", file=sys.stderr)
+    for job, returned in zip(jobs, returns, strict=False):
+        cause = returned._return_value  # The property prints before it raises.
         if returned.status is JobStatus.FAILED and as_it_stands(directory, job).status is Status.MISSING:
-            reason = one_line(f"{type(error).__name__}: {error}")
+            reason = one_line(f"{type(cause).__name__}: {cause}")
             print(f"icr: job {job.number}: {reason}", file=sys.stderr)
             write_end(directory, replace(job, status=Status.FAILED, error=reason))
     return [as_it_stands(directory, job) for job in jobs]
@@ -114,6 +125,6 @@ def conclude(directory: Path) -> None:
     print(f"sweep    {directory}\npage     {page}", flush=True)
     left = [job for job in sweep.jobs if job.status is not Status.FINISHED]
     if left:
-        print(f"{len(left)} of {len(sweep.jobs)} jobs have not finished. The same command on run.dir={directory} "
-              f"runs them alone.", flush=True)  # fmt: skip
+        counted = f"{len(left)} of {len(sweep.jobs)} jobs have not finished"
+        print(f"{counted}. The same command on run.dir={directory} runs them alone.", flush=True)
         raise Reported(str(directory))

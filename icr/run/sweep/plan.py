@@ -88,8 +88,8 @@ def announce(directory: Path, jobs: Sequence[Job]) -> None:
 def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: Sequence[Sequence[str]]) -> list[Job]:
     """Run these jobs, whose numbers follow each other. Returns how they stand.
 
-    A job whose launcher knows of an error that the job itself could not keep has failed of it. Where a cluster's launcher
-    gives up, since the scheduler has ended a job, that is said, and jobs stand as they are.
+    A job whose launcher knows of an error that the job itself could not keep has failed of it. Where a cluster's
+    launcher gives up, since the scheduler has ended a job, that is said, and jobs stand as they are.
     """
     returns: Sequence[JobReturn] = []
     try:

@@ -43,7 +43,7 @@ def paired(better: Mapping[int, float], than: Mapping[int, float]) -> Interval:
 
 
 def verdict(difference: Interval) -> str:
-    """`holds` or `does not hold` where the interval lies on one side of 0, else `undecided`; without a seed, `not run`."""
+    """`holds` or `does not hold` where the interval lies on one side of 0, else `undecided`; `not run` of no seed."""
     if not difference.seeds:
         return "not run"
     if math.isnan(difference.low) or difference.low <= 0 <= difference.high:

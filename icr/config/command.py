@@ -14,6 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -95,6 +96,11 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
     path = re.compile(r"(?<=[=\[,])[^\[\],{}]*\{language\}[^\[\],{}]*")
     quoted = {"'", '"'}
     return [word if quoted & {*word} else path.sub(lambda found: f"'{found[0]}'", word) for word in codes]
+
+
+def config_text(cfg: DictConfig) -> str:
+    """A composed configuration as a run directory keeps it."""
+    return OmegaConf.to_yaml(cfg, resolve=True)
 
 
 def _check_size(arguments: Sequence[str]) -> None:

@@ -13,6 +13,9 @@ from icr.errors import near, one_line
 LAUNCHERS = {"joblib": "sweeps", "submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}
 """Launchers of Hydra's plugins, and the extra of icr that installs each."""
 
+SWEEPERS = {"optuna": "optuna"}
+"""Sweepers of Hydra's plugins, in the same way."""
+
 HINTS = {"langs": " Languages by their codes are a list: langs=[en,es]."}
 """What else a group takes, where something is given that is no option of it."""
 
@@ -40,8 +43,9 @@ def composition_error(
         return f"{key} is not a setting{given}.{hint} `{command} --cfg job` lists them all."
     if match := re.search(r"Could not find '([^']+)'", text):
         group, _, option = match.group(1).rpartition("/")
-        if group == "hydra/launcher" and option in LAUNCHERS:
-            return f"{group}={option} needs its plugin: pip install 'icr[{LAUNCHERS[option]}]'."
+        plugins = {"hydra/launcher": LAUNCHERS, "hydra/sweeper": SWEEPERS}.get(group, {})
+        if option in plugins:
+            return f"{group}={option} needs its plugin: pip install 'icr[{plugins[option]}]'."
         names = options(conf, group)
         hint = near(option, names) + HINTS.get(group, "")
         listed = f" Options: {', '.join(names)}." if names else ""

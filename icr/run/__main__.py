@@ -6,25 +6,26 @@ import sys
 from collections.abc import Sequence
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from icr.config.command import run_app, said
+from icr.config.command import run_app
 from icr.config.files import conf_dir
-from icr.terminal import quiet
+from icr.run.begin import begin
+from icr.run.sweep.attempt import attempt
+from icr.run.sweep.sweepers import register
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def app(cfg: DictConfig) -> float | None:
-    """One job: a run in its own directory. Returns the last model's mean win rate, where there is a judge."""
-    from icr.run.job import job  # Seconds of imports, which --help does without.
-
-    quiet()
-    with said():
-        return job(cfg)
+    """A run, or one job of a sweep. Returns the last model's mean win rate, where there is a judge."""
+    return attempt(cfg) if HydraConfig.get().mode == RunMode.MULTIRUN else begin(cfg)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, and return the exit code."""
+    register()
     return run_app(app, arguments, stopped="stopped. The same command on the same run.dir goes on from here.")
 
 

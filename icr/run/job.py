@@ -15,11 +15,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from icr import config, distributed, rundir
-from icr.config.command import as_overrides
+from icr.config.command import as_overrides, config_text
 from icr.config.recorded import recorded, write_overrides
 from icr.errors import ConfigError, RunError, one_line
 from icr.launch import processes as launch
@@ -156,7 +156,7 @@ def execute(pipeline: Pipeline, tracking: Tracker) -> Summary:
 
 def _record(pipeline: Pipeline, cfg: DictConfig, control: Sequence[str]) -> None:
     """Keep the configuration in the run directory, and what it was composed of."""
-    store, text = pipeline.store, OmegaConf.to_yaml(cfg, resolve=True)
+    store, text = pipeline.store, config_text(cfg)
     store.keep(store.layout.config, lambda path: path.write_text(text, encoding="utf-8"))
     hydra_config = HydraConfig.get()
     given = recorded(hydra_config.runtime.choices, hydra_config.overrides.task, as_overrides(control))
@@ -165,11 +165,8 @@ def _record(pipeline: Pipeline, cfg: DictConfig, control: Sequence[str]) -> None
 
 def _check_launcher() -> None:
     """Several processes that run this command have to mean one run."""
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if not (found := launch.environment()) or (sweeping and not launch.by_torchrun(found)):
+    if not launch.environment() or HydraConfig.get().mode == RunMode.MULTIRUN:
         return  # A sweep's launcher has given all tasks of a job one directory.
-    if sweeping:
-        raise ConfigError("torchrun cannot start a sweep: start each job with a command of its own.")
     if not any(override.startswith("run.dir=") for override in HydraConfig.get().overrides.task):
         raise ConfigError("Under torchrun or srun, give run.dir=<folder that all nodes share>, so that it is one run.")
 

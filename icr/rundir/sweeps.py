@@ -88,6 +88,11 @@ def write_end(directory: Path, job: Job) -> None:
     atomic.replace(directory / ENDS / f"{job.number}.json", lambda path: atomic.write_json(path, asdict(job)))
 
 
+def forget_end(directory: Path, job: Job) -> None:
+    """A job begins again: until it ends, there is no word of it."""
+    (directory / ENDS / f"{job.number}.json").unlink(missing_ok=True)
+
+
 def open_sweep(directory: Path) -> Sweep:
     """Read the plan and the ends of a sweep's folder.
 
@@ -97,16 +102,18 @@ def open_sweep(directory: Path) -> Sweep:
     if not is_sweep(directory):
         raise RunError(f"{directory}: no sweep has left its plan ({PLAN}) here.")
     planned = [Job(**entry) for entry in _read(directory / PLAN)["jobs"]]
-    return Sweep(directory, [_as_it_stands(directory, job) for job in planned])
+    return Sweep(directory, [as_it_stands(directory, job) for job in planned])
 
 
-def _as_it_stands(directory: Path, job: Job) -> Job:
+def as_it_stands(directory: Path, job: Job) -> Job:
+    """A planned job with how it ended, if it has left word."""
     path = directory / ENDS / f"{job.number}.json"
     if not path.is_file():
         return job
     end = _read(path)
     ended = Job(**{**end, "status": Status(end["status"])})
-    return ended if ended.folder == job.folder else job  # Another plan's job had this number.
+    same = (ended.folder, ended.overrides) == (job.folder, job.overrides)
+    return ended if same else job  # Another plan's job had this number.
 
 
 def _read(path: Path) -> dict[str, Any]:

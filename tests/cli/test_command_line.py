@@ -16,7 +16,9 @@ import pytest
 from icr import config
 from icr.config.messages import options
 from icr.run import __main__ as run
+from icr.run import begin
 from icr.rundir import atomic
+from icr.rundir.sweeps import Status, open_sweep
 
 NO_MODEL = "model.path=/nonexistent/policy"
 """Configuration mistakes are found before this one is."""
@@ -46,7 +48,7 @@ def refuse(capsys, monkeypatch, tmp_path):
     """Runs the command in this process, and returns what it prints to standard error on its way to exit code 2."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["icr"])
-    monkeypatch.setattr(run, "quiet", lambda: None)
+    monkeypatch.setattr(begin, "quiet", lambda: None)
 
     def call(*arguments: str, directory: Path = tmp_path / "run") -> str:
         try:
@@ -177,3 +179,9 @@ def test_a_sweep_goes_on_after_a_refused_job_and_fails_in_the_end(tmp_path):
     assert "Traceback" not in swept.stderr
     assert re.search(r"icr: loss.beta=0\S*: loss.beta must be above 0, got 0\.", swept.stderr)
     assert re.search(r"icr: loss.beta=-1\S*: loss.beta must be above 0, got -1\.", swept.stderr)
+    jobs = open_sweep(tmp_path).jobs
+    assert [(job.status, job.error) for job in jobs] == [
+        (Status.FAILED, "loss.beta must be above 0, got 0."),
+        (Status.FAILED, "loss.beta must be above 0, got -1."),
+    ]
+    assert "2 of 2 jobs have not finished" in swept.stdout

@@ -17,6 +17,7 @@ from icr.config import conf_dir
 from icr.doctor import __main__ as doctor
 from icr.export.__main__ import main as export
 from icr.run import __main__ as run
+from icr.run import begin
 from icr.rundir import Key, Layout, RunDirectory
 from icr.rundir.layout import round_stages
 from tests.report.fake_run import write_fake_run
@@ -54,7 +55,7 @@ def fault(request, model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("icr.models.whole.AutoModelForCausalLM", None)
     monkeypatch.setattr(sys, "argv", ["icr"])
     for command in (run, doctor):
-        monkeypatch.setattr(command, "quiet", lambda: None)
+        monkeypatch.setattr(begin if command is run else command, "quiet", lambda: None)
     return folder, FAULTS[request.param]
 
 

@@ -43,12 +43,11 @@ def test_the_commands_take_it(command, words, capsys, monkeypatch):
     assert composed["loss"]["_target_"] == "icr.losses.KTO"
 
 
-def test_a_sweep_over_lists_of_languages(capsys, monkeypatch, tmp_path):
+def test_a_sweep_over_lists_of_languages(capfd, monkeypatch, tmp_path):
     """Each job is refused, for its own list of languages."""
     monkeypatch.setattr(sys, "argv", ["icr"])
-    monkeypatch.setattr(run, "quiet", lambda: None)
     assert run.main(["-m", f"run.dir={tmp_path}", "langs=[en,qq],[en,qqq]"]) == 2
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "langs.codes=[en,qq]: langs.codes: 'qq' is not a known language code" in said
     assert "langs.codes=[en,qqq]: langs.codes: 'qqq' is not a known language code" in said
 

@@ -39,6 +39,12 @@ def test_it_composes_or_says_what_to_install(option):
     assert message == f"hydra/launcher={option} needs its plugin: pip install 'icr[{option}]'."
 
 
+def test_a_search_says_what_to_install():
+    missing = MissingConfigException("In 'hydra/config': Could not find 'hydra/sweeper/optuna'")
+    message = composition_error(missing, config.conf_dir(), [], list)
+    assert message == "hydra/sweeper=optuna needs its plugin: pip install 'icr[optuna]'."
+
+
 def test_a_slurm_job_has_one_task_a_device():
     node = launcher("cluster=slurm", "trainer.devices=8", "hydra.launcher.partition=gpu")
     assert (node.nodes, node.gpus_per_node, node.tasks_per_node, node.partition) == (1, 8, 8, "gpu")

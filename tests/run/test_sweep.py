@@ -16,6 +16,7 @@ FINISHED, FAILED, KILLED, MISSING = Status
 
 def test_a_killed_job_leaves_the_others_alone_and_a_rerun_completes_it_alone(tmp_path):
     arguments = [*TWO, "loss.alpha=0,1", *UNJUDGED]
+    (tmp_path / "elsewhere").mkdir()
     first = Command(tmp_path / "sweep", arguments)
     first.kill_job(1, ".lock.json")
     assert first.ended() == 2
@@ -30,7 +31,7 @@ def test_a_killed_job_leaves_the_others_alone_and_a_rerun_completes_it_alone(tmp
     assert "[0 loss.alpha=0] round_0: " in output
     assert (tmp_path / "sweep/sweep.html").is_file()
 
-    again = Command(tmp_path / "sweep", arguments)
+    again = Command(tmp_path / "elsewhere" / ".." / "sweep", arguments)
     assert again.ended() == 0, again.output()
     assert ran(again.output()) == {1}
     assert "job 0: finished already" in again.output()

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig
 
 from icr.config.command import config_text
@@ -55,9 +56,11 @@ def _keep(directory: Path, job: Job, started: float, **end: object) -> None:
 
 
 def _still_there(run: Path, cfg: DictConfig) -> bool:
-    """Whether the run directory holds a whole run with this configuration."""
+    """Whether the run directory holds a whole run with this configuration, by whatever path it is called."""
     layout = Layout(run)
     try:
-        return layout.summary.is_file() and layout.config.read_text(encoding="utf-8") == config_text(cfg)
+        kept = layout.config.read_text(encoding="utf-8")
     except OSError:
         return False
+    before, now = (yaml.safe_load(text) | {"run": None} for text in (kept, config_text(cfg)))
+    return layout.summary.is_file() and bool(before == now)

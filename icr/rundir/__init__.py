@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from icr.lazy import lazily
 from icr.rundir.layout import Layout
 from icr.rundir.lock import held, held_by_rank
-from icr.rundir.reader import Run, open_run
 from icr.rundir.results import ModelResult, RoundCounts, Summary
 from icr.rundir.summary import count_rounds, summarise
 from icr.rundir.tables import PairTable, ResponseTable, Table
 
 if TYPE_CHECKING:
     from icr.rundir.key import Key, difference
+    from icr.rundir.reader import Run, open_run
     from icr.rundir.store import RunDirectory
 
 __all__ = [
@@ -33,5 +33,12 @@ __all__ = [
     "summarise",
 ]
 
-# What writes a run directory needs torch, and readers do not.
-__getattr__ = lazily(__name__, {"icr.rundir.key": ["Key", "difference"], "icr.rundir.store": ["RunDirectory"]})
+# What writes a run directory needs torch, and readers do not; those that look at a sweep need no pandas either.
+__getattr__ = lazily(
+    __name__,
+    {
+        "icr.rundir.key": ["Key", "difference"],
+        "icr.rundir.reader": ["Run", "open_run"],
+        "icr.rundir.store": ["RunDirectory"],
+    },
+)

@@ -20,8 +20,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 def of_value(value: object) -> str:
-    """Hash of anything that JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    """Hash of anything that JSON can hold. Equal numbers have one hash: two command lines may say `1` and `1.0`."""
+    text = json.dumps(_with_whole_numbers(value), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def as_stored(value: Json) -> Json:
@@ -87,6 +88,14 @@ def _read(folder: Path) -> Iterator[Path]:
         counts = suffix in READ_WITHIN if len(within.parts) > 1 else suffix not in NEVER_READ
         if counts and not any(part.startswith(".") for part in within.parts) and file.is_file():
             yield file
+
+
+def _with_whole_numbers(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return [_with_whole_numbers(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 @functools.cache

@@ -79,3 +79,10 @@ def test_an_adapter_of_a_hub_is_known_by_its_model_too(cache: Path, monkeypatch,
     in_cache(cache, "owner/adapter", COMMITS[0], "adapter_config.json")
     known = fingerprint.of_model("owner/adapter")
     assert known == f"hub:owner/adapter@{COMMITS[0]} on {fingerprint.of_model(str(model))}"
+
+
+def test_equal_numbers_have_one_hash():
+    """`loss.alpha=1` is the default's 1.0."""
+    assert fingerprint.of_value({"alpha": [1, 2.5]}) == fingerprint.of_value({"alpha": [1.0, 2.5]})
+    assert fingerprint.of_value(1) != fingerprint.of_value(1.5)
+    assert fingerprint.of_value(1) != fingerprint.of_value("1")

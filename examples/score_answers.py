@@ -24,7 +24,7 @@ def reward(prompt: Prompt, answer: str) -> float:
 
 
 if __name__ == "__main__":
-    prompt = PocketPrompts(1).prompts(["sw"], "test").prompts[0]
+    prompt = PocketPrompts(3).prompts(["sw"], "test").prompts[2]
     (good,) = PocketReferences().answers([prompt]).values()
     bad = " ".join(good.split()[:3])
     print(f"prompt   {prompt.text}\nEnglish  {prompt.english}\n")

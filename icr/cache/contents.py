@@ -96,7 +96,8 @@ def add(cache: Path, run: Path) -> tuple[int, int]:
 
 def _add_rows(cache: StageCache, run: Path, stage: str, key: Key) -> None:
     """Let it be known which rows a round's table of responses, or of their rewards, has."""
-    responses = pq.read_table(run / Path(stage).with_name("responses.parquet"), columns=COLUMNS).to_pylist()
+    table = Layout(run).table(str(Path(stage).with_name("responses")))
+    responses = pq.read_table(table, columns=COLUMNS).to_pylist()
     prompts: dict[tuple[str, str], Prompt] = {}
     made_of: dict[tuple[str, str], list[object]] = {}
     for row in responses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
@@ -91,6 +92,16 @@ def damage(directory: Path, stage: str, entry: Entry) -> str | None:
     return found and (
         f"{found}. It belongs to the stage {stage}: delete {directory / entry['output']}, and the same icr run command "
         f"makes it again, and then what was made from it, unless it comes out as it was."
+    )
+
+
+def refusal(path: Path, lines: Sequence[str]) -> str:
+    """Why a directory with other keys is refused: each difference once, with the first stage that has it."""
+    first = {line.rpartition("   (")[0]: line for line in reversed(lines)}
+    listing = "\n  ".join(reversed(first.values()))
+    return (
+        f"{path} holds a run with other settings, models or data:\n  {listing}\nGive another run.dir, or put them back "
+        f"as they were to go on with it."
     )
 
 

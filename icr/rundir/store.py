@@ -292,19 +292,9 @@ class RunDirectory:
             for line in self.keys[stage].differs_from(before, moved)
         ]
         if lines:
-            raise RunError(_refusal(self.path, lines))
+            raise RunError(manifest.refusal(self.path, lines))
         return found
 
     def _save_manifest(self) -> None:
         if distributed.rank() == 0:
             manifest.write(self.layout.manifest, self.manifest)
-
-
-def _refusal(path: Path, lines: Sequence[str]) -> str:
-    """Each difference once, with the first stage that has it."""
-    first = {line.rpartition("   (")[0]: line for line in reversed(lines)}
-    listing = "\n  ".join(reversed(first.values()))
-    return (
-        f"{path} holds a run with other settings, models or data:\n  {listing}\nGive another run.dir, or put them back "
-        f"as they were to go on with it."
-    )

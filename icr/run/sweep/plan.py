@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -64,7 +65,7 @@ def surroundings() -> DictConfig:
 
 
 def begin_sweep(config: DictConfig) -> Path:
-    """Make the sweep's folder, and have the processes of local jobs end with this one.
+    """Make the sweep's folder.
 
     Raises:
         ConfigError: torchrun has started this process among several.
@@ -73,8 +74,6 @@ def begin_sweep(config: DictConfig) -> Path:
         raise ConfigError("torchrun cannot start a sweep: start each job with a command of its own.")
     directory = folder(config)
     directory.mkdir(parents=True, exist_ok=True)
-    if local(config):
-        os.environ[PARENT] = str(os.getpid())
     begun.set(True)
     return directory
 
@@ -93,7 +92,8 @@ def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: 
     """
     returns: Sequence[JobReturn] = []
     try:
-        returns = launcher.launch(overrides, initial_job_idx=jobs[0].number)
+        with _followed() if type(launcher).__name__ in LOCAL else nullcontext():
+            returns = launcher.launch(overrides, initial_job_idx=jobs[0].number)
     except (ICRError, HydraException, OmegaConfBaseException):
         raise
     except Exception as error:
@@ -107,6 +107,19 @@ def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: 
             print(f"icr: job {job.number}: {reason}", file=sys.stderr)
             write_end(directory, replace(job, status=Status.FAILED, error=reason))
     return [as_it_stands(directory, job) for job in jobs]
+
+
+@contextmanager
+def _followed() -> Iterator[None]:
+    """Have processes that begin meanwhile know this one, with which those of jobs end."""
+    before = os.environ.get(PARENT)
+    os.environ[PARENT] = str(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[PARENT]
+        if before is not None:
+            os.environ[PARENT] = before
 
 
 def conclude(directory: Path) -> None:

@@ -104,8 +104,8 @@ def _ended(
 
     patch.chdir(here)
     patch.setattr("sys.argv", ["icr"])
-    for name in ("run", "doctor"):
-        patch.setattr(f"icr.{name}.__main__.quiet", lambda: None)  # Its log handler would outlive the streams.
+    for module in ("icr.run.begin", "icr.doctor.__main__"):
+        patch.setattr(f"{module}.quiet", lambda: None)  # Its log handler would outlive the streams.
     if not case.begins:
         patch.setattr("icr.run.job.run_with_controls", started)
         patch.setattr("icr.launch.processes.start", started)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from icr.errors import ConfigError, RunError
-from icr.rundir import atomic, manifest
+from icr.rundir import manifest
 from icr.rundir.cache.origin import Origin
 from icr.rundir.cache.rows import share
-from icr.rundir.cache.stages import ENTRY, Made, Shared, StageCache, digest, kind, read
+from icr.rundir.cache.stages import ENTRY, Made, Shared, StageCache, digest, discard, kind, read
+from icr.rundir.cache.upstream import upstream
 from icr.rundir.key import Key, Rows
 from icr.rundir.layout import Layout
 from icr.types import Prompt
@@ -60,9 +61,7 @@ def to_prune(found: Sequence[Listed], older_than: float | None, larger_than: flo
 def prune(cache: Path, gone: Sequence[Listed]) -> None:
     """Remove stages from the cache, and what is known of their rows; no run loses anything."""
     for one in gone:
-        atomic.remove(one.shared.folder)
-        for rows in (cache / "rows").glob(f"*/*/{one.shared.folder.name}.json"):
-            rows.unlink()
+        discard(cache, one.shared.folder)
 
 
 def add(cache: Path, run: Path) -> tuple[int, int]:
@@ -80,21 +79,19 @@ def add(cache: Path, run: Path) -> tuple[int, int]:
     for name, entry in entries.items():
         if (environment := entry.get("environment")) is None or manifest.damage(run, name, entry):
             continue
-        versions = set(keys[name].upstream.values())
-        upstream = {
-            f"{kind(other)} {key.version}": digest(entries[other]["output"], entries[other]["files"])
-            for other, key in keys.items()
-            if key.version in versions
-        }
+        behind = upstream(name, keys, entries)
+        if behind is None:
+            continue
         shared = StageCache(cache, Origin(environment))
-        shared.put(Made(name, keys[name], upstream), run, entry, layout.logged_beside(name))
+        shared.put(Made(name, keys[name], behind), run, entry, layout.logged_beside(name))
         if stored := entry.get("rows"):
-            _add_rows(shared, run, name, replace(keys[name], rows=Rows.from_json(stored)))
+            holds = digest(entry["output"], entry["files"])
+            _add_rows(shared, run, name, replace(keys[name], rows=Rows.from_json(stored)), holds)
         added += 1
     return added, len(entries) - added
 
 
-def _add_rows(cache: StageCache, run: Path, stage: str, key: Key) -> None:
+def _add_rows(cache: StageCache, run: Path, stage: str, key: Key, holds: str) -> None:
     """Let it be known which rows a round's table of responses, or of their rewards, has."""
     table = Layout(run).table(str(Path(stage).with_name("responses")))
     responses = pq.read_table(table, columns=COLUMNS).to_pylist()
@@ -105,7 +102,7 @@ def _add_rows(cache: StageCache, run: Path, stage: str, key: Key) -> None:
         prompts[place] = Prompt(id=row["id"], language=row["language"], text=row["prompt"], english=row["english"])
         made_of.setdefault(place, []).append(row["response_ids"])
     of_prompts = kind(stage) == "responses"
-    share(cache, kind(stage), key, list(prompts.values()), None if of_prompts else made_of)
+    share(cache, kind(stage), key, list(prompts.values()), None if of_prompts else made_of, holds)
 
 
 def amount(text: str) -> float:

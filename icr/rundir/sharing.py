@@ -11,13 +11,15 @@ from icr import distributed
 from icr.rundir.cache import rows, stages
 from icr.rundir.cache.claims import Claim
 from icr.rundir.cache.rows import MadeOf
-from icr.rundir.cache.stages import Made, StageCache, kind
+from icr.rundir.cache.stages import Made, StageCache, digest, kind
+from icr.rundir.cache.upstream import upstream
 from icr.rundir.manifest import Entry
 from icr.rundir.parts import PromptRow
 from icr.rundir.tables import Table
 from icr.types import Prompt
 
 if TYPE_CHECKING:
+    from icr.rundir.key import Key
     from icr.rundir.store import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -74,7 +76,9 @@ class Sharing:
     def offer_rows(self, stage: str, prompts: Sequence[Prompt], made_of: MadeOf | None) -> None:
         """Let it be known which rows the cache has, now that it has the table of this stage."""
         if self.cache and distributed.rank() == 0:
-            rows.share(self.cache, kind(stage), self.run.keys[stage], prompts, made_of)
+            entry = self.run.manifest["stages"][stage]
+            holds = digest(entry["output"], entry["files"])
+            rows.share(self.cache, kind(stage), self.run.keys[stage], prompts, made_of, holds)
 
     @contextmanager
     def claimed(self, stage: str) -> Iterator[None]:
@@ -84,7 +88,7 @@ class Sharing:
             yield
             return
         # The other ranks hear from rank 0 all the while.
-        claim = self.cache.claim(kind(stage), key, self.run.path) if distributed.rank() == 0 else None
+        claim = _claim(self.cache, kind(stage), key, self.run) if distributed.rank() == 0 else None
         held = distributed.on_rank0(lambda: _acquired(claim, 0.0))
         if claim and not held:
             log.info("%s: waiting for %s, which makes the same", stage, claim.holder())
@@ -102,21 +106,29 @@ class Sharing:
             return None
         kinds = {".parquet": layout.table, ".json": layout.document}
         output = kinds.get(found.output.suffix, layout.folder)(stage)
-        return stages.place(found, key, self.run.path, output, layout.logged_beside(stage))
+        try:
+            return stages.place(found, key, self.run.path, output, layout.logged_beside(stage))
+        except OSError:
+            if stages.read(found.folder):
+                raise
+            return None  # Somebody has removed it meanwhile.
 
     def _upstream(self, stage: str) -> dict[str, str] | None:
-        """Digest of each of the run's stages that this one is made of; None where one is not complete."""
-        versions = set(self.run.keys[stage].upstream.values())
-        own = {name: key.version for name, key in self.run.keys.items() if key.version in versions}
-        complete = self.run.manifest["stages"]
-        if not own.keys() <= complete.keys():
-            return None
-        # Several stages may have one version: skipped prompts and length penalties, say.
-        return {
-            f"{kind(name)} {version}": stages.digest(complete[name]["output"], complete[name]["files"])
-            for name, version in own.items()
-        }
+        return upstream(stage, self.run.keys, self.run.manifest["stages"])
+
+
+def _claim(cache: StageCache, kind: str, key: Key, run: RunDirectory) -> Claim | None:
+    """The claim to a stage; None where the cache takes none, such as on a full disk: then the run makes its own."""
+    try:
+        return cache.claim(kind, key, run.path)
+    except OSError as error:
+        log.warning("%s: who makes %s cannot be said (%s), and it is made here", cache.path, kind, error)
+        return None
 
 
 def _acquired(claim: Claim | None, seconds: float) -> bool:
-    return claim is not None and claim.acquire(seconds)
+    try:
+        return claim is None or claim.acquire(seconds)
+    except OSError as error:
+        log.warning("a stage cannot be claimed (%s), and is made here", error)
+        return True

@@ -55,7 +55,8 @@ class Claim:
     def release(self) -> None:
         """Let others have it."""
         self._done.set()
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
         self._lock.release()
 
     def holder(self) -> str:

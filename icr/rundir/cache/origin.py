@@ -9,8 +9,9 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -33,7 +34,11 @@ SHOWING = {
 """Rooms of icr that make no number of a stage."""
 NO_SOURCE = {"__pycache__", "assets", "conf"}
 """Folders of what is made of source, of settings, and of models: keys have the content of these two."""
-LIBRARIES = ("torch", "transformers", "tokenizers", "lightning", "numpy")
+LIBRARIES = (
+    *("torch", "transformers", "tokenizers", "lightning", "numpy", "pyarrow", "peft", "bitsandbytes", "deepspeed"),
+    *("vllm", "py3langid", "lm_eval"),
+)
+"""Distributions that make numbers, where they are installed."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,15 @@ class Origin:
     @classmethod
     def of(cls, settings: object, device: str) -> Origin:
         """Of a run with these settings on this device."""
-        return cls(environment(device), foreign_classes(settings))
+        return cls({**environment(device), **_others(settings)}, foreign_classes(settings))
 
     def vouches_for(self, key: Key) -> bool:
         """Whether key and environment hold all that the stage depends on.
 
         They do not where the settings name a foreign class, nor of a hub's model whose revision is not known.
         """
-        unknown = any(value.startswith("hub:") and "@" not in value for value in key.upstream.values())
+        models = [model for value in key.upstream.values() for model in value.split(" on ")]
+        unknown = any(model.startswith("hub:") and "@" not in model for model in models)
         return not unknown and self.foreign.isdisjoint(_named(key.settings))
 
 
@@ -73,24 +79,43 @@ def environment(device: str) -> dict[str, str]:
     return {
         "icr": icr.__version__,
         "source": _source(),
-        **{library: version(library) for library in LIBRARIES},
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{library: found for library in LIBRARIES if (found := _version(library))},
         "device": f"{kind} {platform.machine()} {name}",
     }
 
 
 def foreign_classes(settings: object) -> frozenset[str]:
-    """Names of the classes among these settings whose code belongs to no installed package, and may change any time."""
+    """Names of the classes and functions among these settings whose code belongs to no installed package, and may
+    change any time.
+    """
     return frozenset(found.__qualname__ for found in _classes(settings, set()) if not _installed(found))
 
 
-def _classes(value: object, seen: set[int]) -> Iterator[type]:
+def _others(settings: object) -> dict[str, str]:
+    """Version of each installed package, other than icr, that has brought a class of these settings."""
+    tops = {found.__module__.partition(".")[0] for found in _classes(settings, set()) if _installed(found)}
+    tops -= {"icr", *sys.stdlib_module_names}
+    brought = packages_distributions() if tops else {}
+    return {name: _version(name) for top in tops for name in brought.get(top, ())}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def _classes(value: object, seen: set[int]) -> Iterator[Any]:
     if value is None or isinstance(value, (str, int, float, bool)) or id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, functools.partial):
-        if isinstance(value.func, type):
-            yield value.func
-        inner: list[Any] = [*value.args, *value.keywords.values()]
+        inner: list[Any] = [value.func, *value.args, *value.keywords.values()]
+    elif isinstance(value, (type, FunctionType)):
+        yield value
+        return
     elif isinstance(value, Mapping):
         inner = list(value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
@@ -108,7 +133,7 @@ def _parts(value: object) -> list[Any]:
     return list(vars(value).values()) if hasattr(value, "__dict__") and not callable(value) else []
 
 
-def _installed(found: type) -> bool:
+def _installed(found: Any) -> bool:
     top = found.__module__.partition(".")[0]
     if top == "icr" or top in sys.stdlib_module_names:
         return True

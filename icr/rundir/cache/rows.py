@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from icr.rundir import atomic, fingerprint
-from icr.rundir.cache.stages import Shared, StageCache, read
+from icr.rundir.cache.stages import Shared, StageCache, digest, read
 from icr.rundir.key import Key
 from icr.rundir.parts import PromptRow
 from icr.rundir.tables import Table
@@ -20,9 +20,19 @@ MadeOf = Mapping[tuple[str, str], Sequence[object]]
 """What the rows of a prompt are made of, row by row, such as the token ids of each response that is rewarded."""
 
 
-def share(cache: StageCache, kind: str, key: Key, prompts: Sequence[Prompt], made_of: MadeOf | None) -> None:
-    """Let it be known which rows the table of this stage has, which is in the cache as a whole."""
-    if not key.rows or not cache.takes(key) or not read(cache.folder(kind, key)):
+def share(
+    cache: StageCache, kind: str, key: Key, prompts: Sequence[Prompt], made_of: MadeOf | None, holds: str
+) -> None:
+    """Let it be known which rows the table of this stage has, which is in the cache as a whole.
+
+    Args:
+        holds: digest of the run's table. The cache may have another one by the same key: one of other responses, or of
+            the machine that the run was on before.
+    """
+    if not key.rows or not cache.takes(key) or not (whole := read(cache.folder(kind, key))):
+        return
+    files = {name: held for name, held in whole.document["files"].items() if name == whole.output.name}
+    if holds != digest(whole.output.name, files):
         return
     held = {_name(prompt): _made_of(prompt, made_of) for prompt in prompts}
     document = {"folder": str(cache.folder(kind, key).relative_to(cache.path)), "n": key.rows.n, "prompts": held}
@@ -44,7 +54,10 @@ def known(
     for held, whole, n in _shared(cache, kind, key):
         mine = [place for place, prompt in left.items() if _covers(held, prompt, made_of, key.rows.n, n)]
         if mine:
-            found += table.read_some(whole.output, set(mine), key.rows.n)
+            try:
+                found += table.read_some(whole.output, set(mine), key.rows.n)
+            except FileNotFoundError:
+                continue  # Somebody has removed it meanwhile.
             for place in mine:
                 del left[place]
     return found

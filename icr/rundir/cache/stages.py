@@ -6,13 +6,16 @@ import json
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from icr.errors import ConfigError
+from icr.models.folder import base_of
 from icr.rundir import atomic, content, fingerprint, sealed
 from icr.rundir.cache.claims import Claim
 from icr.rundir.cache.origin import Origin
@@ -108,7 +111,7 @@ class StageCache:
         """This stage, made of stages with the same content; None where there is none, or it is damaged."""
         if not self.takes(made.key) or not (found := read(self.folder(kind(made.stage), made.key))):
             return None
-        if found.document["upstream"] != dict(made.upstream):
+        if found.document["upstream"] != dict(made.upstream) or not _based(found):
             return None
         return found if self.whole(found) else None
 
@@ -116,13 +119,13 @@ class StageCache:
         """Whether a stage holds what was put; one that does not is removed."""
         if damage := content.damage(found.folder, found.document["files"]):
             log.warning("%s; it is removed from the cache and made again", damage)
-            atomic.remove(found.folder)
+            discard(self.path, found.folder)
             return False
         os.utime(found.folder / ENTRY)  # For pruning by age: when it was last of use.
         return True
 
     def put(self, made: Made, run: Path, entry: Entry, beside: Path | None) -> None:
-        """Share a stage that a run has made; nothing happens where it is there already.
+        """Share a stage that a run has made; nothing happens where it is there already, made of the same.
 
         Args:
             made: the stage.
@@ -131,7 +134,8 @@ class StageCache:
             beside: folder of what was made along with it and is no stage's output.
         """
         folder = self.folder(kind(made.stage), made.key)
-        if not self.takes(made.key) or read(folder):
+        there = read(folder)
+        if not self.takes(made.key) or (there and there.document["upstream"] == dict(made.upstream)):
             return
         output = run / entry["output"]
         document = {
@@ -143,6 +147,7 @@ class StageCache:
             "finished": entry["finished"],
             "made_by": str(run.resolve()),
             "upstream": dict(made.upstream),
+            "base": _base(output),
         }
 
         def write(temporary: Path) -> None:
@@ -154,7 +159,7 @@ class StageCache:
             sealed.write(temporary / ENTRY, {**document, "files": files})
 
         try:
-            atomic.remove(folder)
+            discard(self.path, folder)
             atomic.replace(folder, write)
         except OSError as error:
             log.warning("%s is not shared: %s", document["stage"], error)
@@ -172,6 +177,28 @@ def read(folder: Path) -> Shared | None:
         return Shared(folder, sealed.opened(json.loads((folder / ENTRY).read_text(encoding="utf-8"))))
     except (OSError, ValueError):
         return None
+
+
+def discard(cache: Path, folder: Path) -> None:
+    """Remove a stage from a cache, and what is known of its rows: at once for whoever looks for it."""
+    gone = cache / "gone" / uuid.uuid4().hex
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.rename(folder, gone)
+    for rows in (cache / "rows").glob(f"*/*/{folder.name}.json"):
+        rows.unlink(missing_ok=True)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _base(output: Path) -> str | None:
+    """Version of the model that an adapter lies on, wherever that is; None of anything else."""
+    base = base_of(str(output)) if output.is_dir() else None
+    return base and fingerprint.of_model(base)
+
+
+def _based(found: Shared) -> bool:
+    """Whether that model still is where the adapter names it, and what it was."""
+    return found.document["base"] is None or found.document["base"] == _base(found.output)
 
 
 def place(found: Shared, key: Key, run: Path, output: Path, beside: Path | None) -> Entry:

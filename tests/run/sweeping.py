@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +63,20 @@ class Command:
         self.until(lambda: [*self.folder.glob(f"{number}_*/{left}")])
         holder = next(self.folder.glob(f"{number}_*/.lock.json"))
         os.kill(json.loads(holder.read_text())["pid"], signal.SIGKILL)
+
+    def kill_holder(self, number: int) -> None:
+        """SIGKILL the process of a job, as soon as it holds the right to make a stage for all."""
+        self.until(lambda: self._held_by(number))
+        os.kill(self._held_by(number)[0], signal.SIGKILL)
+
+    def _held_by(self, number: int) -> list[int]:
+        """Process of a job that makes a stage for all; none if it makes none."""
+        found = []
+        for path in Path(os.environ["ICR_CACHE"]).glob("stages/claims/*.json"):
+            with suppress(OSError):  # It is done with that stage.
+                holder = json.loads(path.read_text())
+                found += [int(holder["pid"])] if f"{self.folder}/{number}_" in holder["run"] else []
+        return found
 
     def jobs(self) -> list[psutil.Process]:
         """Processes of its jobs."""

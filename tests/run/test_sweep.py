@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import psutil
@@ -67,16 +68,34 @@ def test_torchrun_starts_no_sweep(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_of_six_jobs_with_one_killed_five_finish_and_the_rerun_runs_the_sixth(tmp_path):
-    arguments = [*TWO, "loss.alpha=0,0.5,1", "seed=0,1", *UNJUDGED, "iterations=4"]
+    """The killed one was making a stage for which another waited."""
+    arguments = [*TWO, "seed=0,1", "loss.alpha=0,0.5,1", *UNJUDGED, "data.prompts_per_language=16", "sampling.n=4"]
     first = Command(tmp_path / "six", arguments)
-    first.kill_job(2, "round_0/model")
+    first.until(lambda: "which makes the same" in first.output())
+    killed = int(re.search(r"waiting for process \d+ .*/(\d)_", first.output())[1])
+    first.kill_holder(killed)
     assert first.ended() == 2
-    assert [job.status for job in open_sweep(tmp_path / "six").jobs] == [FINISHED] * 2 + [KILLED] + [FINISHED] * 3
+    ends = [FINISHED] * 6
+    ends[killed] = KILLED
+    assert [job.status for job in open_sweep(tmp_path / "six").jobs] == ends
     assert ran(first.output()) == {0, 1, 2, 3, 4, 5}
     again = Command(tmp_path / "six", arguments)
     assert again.ended() == 0, again.output()
-    assert ran(again.output()) == {2}
+    assert ran(again.output()) == {killed}
     assert {job.status for job in open_sweep(tmp_path / "six").jobs} == {FINISHED}
+
+
+@pytest.mark.slow
+def test_a_launcher_that_gives_up_leaves_a_table(tmp_path):
+    sweep = Command(tmp_path / "sweep", [*TWO, "loss.alpha=0,1", *UNJUDGED])
+    sweep.until(lambda: len(sweep.jobs()) == 2)
+    jobs = sweep.jobs()
+    os.kill(jobs[0].ppid(), signal.SIGKILL)
+    assert sweep.ended() == 2
+    assert "Traceback" not in sweep.output()
+    assert "icr: JoblibLauncher: " in sweep.output()
+    assert "2 of 2 jobs have not finished" in sweep.output()
+    assert not psutil.wait_procs(jobs, timeout=5)[1]
 
 
 @pytest.mark.slow

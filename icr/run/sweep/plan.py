@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -87,8 +88,9 @@ def announce(directory: Path, jobs: Sequence[Job]) -> None:
 def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: Sequence[Sequence[str]]) -> list[Job]:
     """Run these jobs, whose numbers follow each other. Returns how they stand.
 
-    A job whose launcher knows of an error that the job itself could not keep has failed of it. Where a cluster's
-    launcher gives up, since the scheduler has ended a job, that is said, and jobs stand as they are.
+    A job whose launcher knows of an error that the job itself could not keep has failed of it. Where a launcher
+    gives up, since a cluster's scheduler has ended a job, or the system a process in which joblib waits for one, that
+    is said, and jobs stand as they are.
     """
     returns: Sequence[JobReturn] = []
     try:
@@ -97,7 +99,7 @@ def launch(launcher: Launcher, directory: Path, jobs: Sequence[Job], overrides: 
     except (ICRError, HydraException, OmegaConfBaseException):
         raise
     except Exception as error:
-        if type(launcher).__name__ in LOCAL:
+        if type(launcher).__name__ in LOCAL and not isinstance(error, BrokenExecutor):
             raise
         print(f"icr: {type(launcher).__name__}: {one_line(error)}", file=sys.stderr)
     for job, returned in zip(jobs, returns, strict=False):

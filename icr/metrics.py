@@ -15,6 +15,15 @@ MODEL = "model"
 SAMPLES = "samples"
 """Name of a round's table of samples, where a tracker has tables."""
 
+LEAST_CHOSEN_RATIO = -1.0
+"""Nats: `logps/chosen_ratio` below which chosen responses have become less likely; e^-1 is about a third."""
+
+MOST_LENGTH_DRIFT = 1.5
+"""Times by which responses may become longer, or shorter."""
+
+MOST_OFF_LANGUAGE, MOST_REPEATING = 0.1, 0.1
+"""Shares of responses in another language than their prompt's, and running in circles."""
+
 
 class Metric(StrEnum):
     """What is logged at each optimiser step, as the mean over the step's pairs on all processes.
@@ -74,6 +83,10 @@ class _Described(StrEnum):
         member.unit, member.about = unit, about
         return member
 
+    def of(self, language: str) -> str:
+        """Name under which the figure of one language is logged."""
+        return f"{language}/{self}"
+
 
 class RoundMetric(_Described):
     """What is logged once per round before its training, of the responses that were sampled and rewarded.
@@ -101,10 +114,6 @@ class RoundMetric(_Described):
     REPEATING = "diagnosis/repeating", "share of responses looked at", "running in circles"
     OFF_LANGUAGE = "diagnosis/off_language", "share of responses looked at", "confidently in another of the languages"
 
-    def of(self, language: str) -> str:
-        """Name under which the figure of one language is logged."""
-        return f"{language}/{self}"
-
 
 class PairMetric(_Described):
     """What is logged once per round before its training, of the pairs that it has made, at the round's first step.
@@ -123,10 +132,6 @@ class PairMetric(_Described):
     CHOSEN_TOKENS = "pairs/chosen_tokens", "tokens", "mean length of chosen responses"
     REJECTED_TOKENS = "pairs/rejected_tokens", "tokens", "mean length of rejected responses"
     COUNT = "pairs/count", "pairs", "pairs made"
-
-    def of(self, language: str) -> str:
-        """Name under which the figure of one language is logged."""
-        return f"{language}/{self}"
 
 
 class Figure(_Described):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
-from scipy.stats import t
+from icr.report.sweep.points import half_width
 
 
 class Interval(NamedTuple):
@@ -33,7 +33,7 @@ def interval(values: list[float]) -> Interval:
     mean = fmean(values)
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan, len(values))
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    half = half_width(values)
     return Interval(mean, mean - half, mean + half, len(values))
 
 

@@ -52,7 +52,7 @@ class Sharing:
             return False
         entry = distributed.on_rank0(lambda: self._placed(cache, stage))
         if entry:
-            self.run.enter({stage: entry})
+            self.run.enter(stage, entry)
         return entry is not None
 
     def offer(self, stage: str) -> None:

@@ -144,8 +144,9 @@ class RunDirectory:
 
         def make_all() -> list[PromptRow]:
             self.work_folder(stage, folder)
-            rows = parts.read(table, folder) if distributed.rank() == 0 else {}
+            rows: dict[tuple[str, str], list[PromptRow]] = {}
             if distributed.rank() == 0:
+                rows = parts.read(table, folder)
                 missing = [prompt for prompt in prompts if (prompt.id, prompt.language) not in rows]
                 parts.add(rows, self.sharing.rows(stage, table, missing, made_of))
             done = distributed.on_rank0(lambda: set(rows))
@@ -244,13 +245,12 @@ class RunDirectory:
         for name in discarded:
             self.manifest["lost"].pop(name, None)
             self.manifest["stages"].pop(name, None)
-        self.enter({stage: entry})
+        self.enter(stage, entry)
 
-    def enter(self, made: Mapping[str, Entry]) -> None:
-        """Let stages whose outputs are in place be complete, on all ranks."""
-        for stage, entry in made.items():
-            self.manifest["lost"].pop(stage, None)
-            self.manifest["stages"][stage] = entry
+    def enter(self, stage: str, entry: Entry) -> None:
+        """Let a stage whose output is in place be complete, on all ranks."""
+        self.manifest["lost"].pop(stage, None)
+        self.manifest["stages"][stage] = entry
         self._save_manifest()
 
     def _discard_after(self, stage: str) -> list[str]:

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from icr.checks import require_number
-from icr.metrics import Figure, PairMetric, RoundMetric
+from icr.metrics import (
+    LEAST_CHOSEN_RATIO,
+    MOST_LENGTH_DRIFT,
+    MOST_OFF_LANGUAGE,
+    MOST_REPEATING,
+    Figure,
+    PairMetric,
+    RoundMetric,
+)
 
 WINDOW = 20
 """Steps over whose mean the likelihood of chosen responses is looked at: single steps say little."""
@@ -34,13 +42,13 @@ class Alerts:
         ValueError: a limit makes no sense.
     """
 
-    chosen_ratio: float | None = -1.0
+    chosen_ratio: float | None = LEAST_CHOSEN_RATIO
     """Nats: mean of `logps/chosen_ratio` over 20 steps, below which chosen responses have become less likely."""
-    length_drift: float | None = 1.5
+    length_drift: float | None = MOST_LENGTH_DRIFT
     """Times by which chosen responses of a round may be longer, or shorter, than those of round 0 in a language."""
-    off_language: float | None = 0.1
+    off_language: float | None = MOST_OFF_LANGUAGE
     """Share of responses in another language than their prompt's."""
-    repeating: float | None = 0.1
+    repeating: float | None = MOST_REPEATING
     """Share of responses that run in circles."""
 
     def __post_init__(self) -> None:

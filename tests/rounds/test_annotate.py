@@ -168,6 +168,17 @@ def test_a_judges_labels_follow_bradley_terry(gap: float):
     assert rate == pytest.approx(1 / (1 + math.exp(-gap)), abs=4 * 0.5 / math.sqrt(count))
 
 
+def test_labels_that_like_length_do_so_by_the_token():
+    """The same noise, and 0.15 logits for each token of the answer: 4, 1 and 5 of them."""
+    plain, biased = (judge(JudgeReward(LengthJudge(), 10.0, length_bias=b), RESPONSES) for b in (0.0, 0.15))
+    assert np.subtract(biased, plain) == pytest.approx([0.6, 0.15, 0.75])
+
+
+def test_labels_that_never_err_like_no_length():
+    with pytest.raises(ValueError, match="length_bias is in logits of labels that may err"):
+        JudgeReward(LengthJudge(), math.inf, length_bias=0.15)
+
+
 def test_a_judges_noise_is_of_the_response_and_the_seed():
     first = judge(JudgeReward(LengthJudge(), 10.0, seed=1), RESPONSES)
     assert judge(JudgeReward(LengthJudge(), 10.0, seed=1), RESPONSES[::-1]) == first[::-1]

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from icr.metrics import Figure, Metric, RoundMetric
+from icr.metrics import (
+    LEAST_CHOSEN_RATIO,
+    MOST_LENGTH_DRIFT,
+    MOST_OFF_LANGUAGE,
+    MOST_REPEATING,
+    Figure,
+    Metric,
+    RoundMetric,
+)
 from icr.report.behind import Plot, minus
 from icr.report.svg import CHOSEN, INK, MUTED, REJECTED, RULE, clean, inline, new_figure
 from icr.report.sweep.pairs import row_names, rows_note, rows_title, settings_of
@@ -43,10 +51,17 @@ class Alarm:
         return math.isfinite(value) and not self.low <= value <= self.high
 
 
-FALLING = Alarm("chosen log-prob, nats", "chosen responses became less likely than under the reference, nats", low=-1.0)
-DRIFT = Alarm("length against the start", "answers are this many times as long as the start's", low=1 / 1.5, high=1.5)
-ASTRAY = Alarm("off-language, %", "answers in another language, %", high=10.0)
-CIRCLES = Alarm("repeating, %", "answers that run in circles, %", high=10.0)
+FALLING = Alarm(
+    "chosen log-prob, nats", "chosen responses became less likely than under the reference, nats", LEAST_CHOSEN_RATIO
+)
+DRIFT = Alarm(
+    "length against the start",
+    "answers are this many times as long as the start's",
+    1 / MOST_LENGTH_DRIFT,
+    MOST_LENGTH_DRIFT,
+)
+ASTRAY = Alarm("off-language, %", "answers in another language, %", high=100 * MOST_OFF_LANGUAGE)
+CIRCLES = Alarm("repeating, %", "answers that run in circles, %", high=100 * MOST_REPEATING)
 ALARMS = (FALLING, DRIFT, ASTRAY, CIRCLES)
 LINES = 15  # told in words
 COLUMNS = ["job", "setting", "alarm", "language", "value", "rings"]

@@ -93,9 +93,9 @@ def foreign_classes(settings: object) -> frozenset[str]:
 
 
 def _others(settings: object) -> dict[str, str]:
-    """Version of each installed package, other than icr, that has brought a class of these settings."""
+    """Version of each installed package that has brought a class of these settings, of those not looked at anyway."""
     tops = {found.__module__.partition(".")[0] for found in _classes(settings, set()) if _installed(found)}
-    tops -= {"icr", *sys.stdlib_module_names}
+    tops -= {"icr", *LIBRARIES, *sys.stdlib_module_names}
     brought = packages_distributions() if tops else {}
     return {name: _version(name) for top in tops for name in brought.get(top, ())}
 

@@ -37,7 +37,9 @@ class Shared:
 
     Attributes:
         folder: where it lies.
-        document: what is known of it: `stage`, `key`, `seconds`, `finished`, `made_by`, `suffix`, `files`, `upstream`.
+        document: what is known of it: its name `stage` in the run directory `made_by`, `key`, `environment`, `seconds`,
+            `finished`, `suffix` and `files` of its output, digests `upstream` of what it is made of, and `base`, the
+            version of the model that an adapter lies on.
     """
 
     folder: Path

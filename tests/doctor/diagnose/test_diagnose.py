@@ -95,7 +95,7 @@ def test_the_shipped_pair_is_a_go(diagnose, labelled, tmp_path):
         equal = languages["labelled"]["equal"]["by_prompt"]["crosslingual"]
         assert equal["reward"]["low"] > 0.65
         assert equal["over"]["less likely under the reference"]["low"] > 0
-        assert languages["own"]["judged"]["by_prompt"]["crosslingual"]["reward"]["value"] > 0.8
+        assert languages["own"]["judged"]["by_prompt"]["crosslingual"]["reward"]["value"] > 0.85
         assert languages["own"]["agreement"]["multilingual"]["order"]["value"] > 0.8
     assert "go: th" in examined.output
     assert page.read_text("utf-8").count("<svg") == 4

@@ -30,7 +30,7 @@ def write(claim: Claim, table: pd.DataFrame, folder: Path) -> None:
     text = path.read_text(encoding="utf-8") if path.is_file() else new
     tables = "\n\n".join(
         [
-            f"Elsewhere: {claim.paper}. Here, over {table.seed.nunique()} seeds:",
+            f"Elsewhere: {claim.paper}. Here, over {_seeds(table)}:",
             "![every arm with intervals, and the differences that decide](plot.svg)",
             _decided(claim, table),
             f"Mean target win rate on test prompts, %, ± half a 95 % interval, by {claim.axis}:",
@@ -55,10 +55,15 @@ def write_overview(home: Path, claims: Sequence[Claim]) -> None:
 
 
 def _overview(claim: Claim, table: pd.DataFrame) -> Iterable[list[str]]:
-    yield [f"**[{claim.title}]({claim.name})**", claim.paper, f"{table.seed.nunique()} seeds", ""]
+    yield [f"**[{claim.title}]({claim.name})**", claim.paper, _seeds(table), ""]
     for one, difference in differences(claim, table):
         against = " (control)" if one.control else ""
         yield [f"{one.says}{against}", "", str(difference), verdict(difference)]
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    count = table.seed.nunique()
+    return f"{count} seeds" if count > 1 else "one seed"
 
 
 def _decided(claim: Claim, table: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -32,6 +32,7 @@ from icr.evaluation import JudgedEvaluation
 from icr.models import Loader, Lora
 from icr.models.dtypes import torch_dtype
 from icr.rounds import Stage
+from icr.tracking import Tracker
 from icr.training import PRECISIONS, TrainerSettings
 from icr.types import DataSource
 
@@ -91,7 +92,7 @@ def build(cfg: DictConfig) -> Settings:
         made_for=cfg.made_for,
         iterations=cfg.iterations,
         controls=_controls(values_of(cfg, "controls")),
-        logger=make(cfg, "logger"),
+        logger=_logger(cfg),
         cache=_cache(cfg),
         run=typed(RunSettings, "run", values_of(cfg, "run")),
     )
@@ -155,6 +156,16 @@ def evaluation_of(cfg: DictConfig) -> JudgedEvaluation | None:
     except ConfigError as error:
         raise ConfigError(f"evaluation (n and sampling): {error}") from error
     return evaluation
+
+
+def _logger(cfg: DictConfig) -> Callable[[Path], Tracker]:
+    """What makes the tracker of a run; its settings are looked at now, before anything is loaded or recorded."""
+    of_run: Callable[[Path], Tracker] = make(cfg, "logger")
+    try:
+        of_run(Path())
+    except ValueError as error:
+        raise ConfigError(keyed("logger", error)) from error
+    return of_run
 
 
 def _cache(cfg: DictConfig) -> CacheSettings:

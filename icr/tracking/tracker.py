@@ -13,6 +13,7 @@ from icr.tracking.about import About
 
 class Tracker(Protocol):
     """Where metrics go while a run trains. Config group `logger`: a class that is called with the run directory.
+    To make one is to check its settings, which is done with every configuration; `begin` begins.
 
     What is logged has the names of `icr.metrics`. A tracker sees the configuration in one form alone, that of
     `About.config`, in which secrets are hidden: what it writes may be read by many.

@@ -59,6 +59,8 @@ class WandbTracking(OneAxisTracking):
 
     def __post_init__(self) -> None:
         require_integer("samples", self.samples)
+        if self.samples < 0:
+            raise ValueError(f"samples must be 0 or more, got {self.samples}")
         self._run: wandb.Run | None = None
         self._about = About()
         self._ratios: deque[float] = deque(maxlen=WINDOW)

@@ -25,6 +25,8 @@ REFUSED = {
     "sampling.top_p=0": "sampling.top_p must be above 0 and at most 1",
     "sampling.top_k=x": "sampling.top_k must be a whole number or null, got 'x'",
     "sampling.max_new_tokens=0": "sampling.max_new_tokens must be a whole number of at least 1",
+    "logger=wandb logger.samples=-1": "logger.samples must be 0 or more, got -1",
+    "logger=mlflow logger.uri=https://token@host": "logger.uri holds a user or a password, which the run",
     "gate=agreement reward=judge": "gate: AgreementGate compares rewards under two reward prompts, and JudgeReward is",
     "gate=agreement reward_prompt=multilingual": "gate.reward_prompt is the run's own (multilingual), so that both",
     "reward=model": "reward.path must be given, as in reward.path=<value>",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -48,12 +49,17 @@ def main() -> None:
 def run(claims: list[claim.Claim], runs: Path, seeds: list[int], jobs: int) -> None:
     """Run every arm that these claims have, once."""
     wanted = dict.fromkeys(arm for one in claims for arm in one.arms.values())
-    for world in dict.fromkeys(arm.world for arm in wanted):
-        for seed in seeds:
+    needed = dict.fromkeys(arm.world for arm in wanted)
+    rival = any(worlds.REWARD_MODEL in word for arm in wanted for word in arm.overrides)
+
+    def start(seed: int) -> None:
+        for world in needed:
             worlds.build(runs, world, seed)
-    if any(worlds.REWARD_MODEL in word for arm in wanted for word in arm.overrides):
-        for seed in seeds:
+        if rival:
             worlds.train_reward_model(runs, seed)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(start, seeds))
     for arm in wanted:
         arms.sweep(runs, arm, seeds, jobs)
 

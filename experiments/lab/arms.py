@@ -11,8 +11,8 @@ import pandas as pd
 
 from experiments.lab.claim import Arm, Point
 from experiments.lab.worlds import REWARD_MODEL, icr, reward_model, start
-from icr.errors import RunError
-from icr.rundir import Summary, open_run
+from icr.rundir import Layout, open_run
+from icr.rundir.measured import Figures
 
 SETTINGS = ("evaluation.n=2",)
 """Overrides of every run: two answers to each test prompt, for less noise."""
@@ -34,6 +34,14 @@ def sweep(runs: Path, arm: Arm, seeds: Sequence[int], jobs: int) -> None:
         "hydra/launcher=joblib",
         f"hydra.launcher.n_jobs={jobs}",
     )
+    if arm.unseen:
+        measure(runs, arm)
+
+
+def measure(runs: Path, arm: Arm) -> None:
+    """Measure the models of an arm's runs in languages that none of them was trained in."""
+    for folder in _folders(runs, arm):
+        icr(str(folder), f"langs={arm.unseen}", command="evaluate")
 
 
 def results(runs: Path, arm: Arm) -> pd.DataFrame:
@@ -42,7 +50,8 @@ def results(runs: Path, arm: Arm) -> pd.DataFrame:
     Beside those of models, `length_gap` is by how many tokens chosen responses are longer than rejected ones, in the
     round whose result the model is, and `reward_accuracy`, in %, has reward prompts for models.
     """
-    rows = [row for folder in sorted((runs / arm.folder).glob("*/")) for row in _rows(folder)]
+    of_run = _of_unseen if arm.unseen else _of_run
+    rows = [row for folder in _folders(runs, arm) for row in of_run(folder)]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:4]).drop_duplicates(COLUMNS[:4])
 
 
@@ -54,12 +63,22 @@ def at(found: pd.DataFrame, point: Point, figure: str) -> dict[int, float]:
     return {int(seed): float(value) for seed, value in by_seed.mean()[whole].items()}
 
 
-def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
-    try:
-        summary = open_run(folder).summary
-    except RunError:
-        return  # Not finished.
-    yield from _of_models(summary)
+def _folders(runs: Path, arm: Arm) -> list[Path]:
+    """The finished runs of an arm."""
+    return [folder for folder in sorted((runs / arm.folder).glob("*/")) if Layout(folder).summary.is_file()]
+
+
+def _of_unseen(folder: Path) -> Iterator[tuple[Any, ...]]:
+    benchmarks = Layout(folder).benchmarks
+    measured = open_run(benchmarks).measured if benchmarks.is_dir() else None
+    for model, figures in measured.results["win_rate"].figures.items() if measured else ():
+        yield from _long(open_run(folder).summary.seed, model, figures)
+
+
+def _of_run(folder: Path) -> Iterator[tuple[Any, ...]]:
+    summary = open_run(folder).summary
+    for model in summary.models:
+        yield from _long(summary.seed, model.label, model.figures)
     for entry in summary.rounds:
         gaps = {code: length - entry.rejected_tokens[code] for code, length in entry.chosen_tokens.items()}
         targets = [gap for code, gap in gaps.items() if code != "en"]
@@ -70,8 +89,7 @@ def _rows(folder: Path) -> Iterator[tuple[Any, ...]]:
             yield summary.seed, prompt, language, "reward_accuracy", 100 * value
 
 
-def _of_models(summary: Summary) -> Iterator[tuple[Any, ...]]:
-    for model in summary.models:
-        for figure in FIGURES:
-            for language, value in model.figures.get(figure, {}).items():
-                yield summary.seed, model.label, language, figure, value
+def _long(seed: int, model: str, figures: Figures) -> Iterator[tuple[Any, ...]]:
+    for figure in FIGURES:
+        for language, value in figures.get(figure, {}).items():
+            yield seed, model, language, figure, value

@@ -19,10 +19,12 @@ class Arm(NamedTuple):
     Attributes:
         world: whose starting models they begin with, one of `worlds.WORLDS`.
         overrides: of the command, such as `["loss.alpha=0"]`.
+        unseen: option of `langs` whose languages its models are measured in, in place of those they were trained in.
     """
 
     world: str
     overrides: tuple[str, ...]
+    unseen: str = ""
 
     @property
     def folder(self) -> str:
@@ -111,9 +113,11 @@ def read(folder: Path) -> Claim:
 
 
 def _arm(arm: str | list[str], world: str) -> Arm:
-    """`standard`, or overrides; a first word `in <world>` is not an override, and names another world."""
+    """`standard`, or overrides; first words `in <world>` and `measured in <langs>` are none, and name what they say."""
     if arm == "standard":
         return Arm(world, STANDARD)
-    if arm and arm[0].startswith("in "):
-        return _arm("standard" if arm[1:] == ["standard"] else arm[1:], arm[0].removeprefix("in "))
-    return Arm(world, tuple(arm))
+    words, unseen = list(arm), ""
+    while words and (found := re.fullmatch(r"(in|measured in) (\w+)", words[0])):
+        world, unseen = (found[2], unseen) if found[1] == "in" else (world, found[2])
+        words.pop(0)
+    return Arm(world, STANDARD if words == ["standard"] else tuple(words), unseen)

@@ -24,10 +24,10 @@ WORLDS = {
 """Overrides of the run that aligns the SFT model in English."""
 
 
-def icr(*overrides: str) -> None:
-    """Print `icr run` with these overrides, and run it; stops where it fails."""
-    print("$ icr run", *overrides, flush=True)
-    subprocess.run([sys.executable, "-m", "icr.run", *overrides], check=True)
+def icr(*words: str, command: str = "run") -> None:
+    """Print a command of `icr` with these words, and run it; stops where it fails."""
+    print("$ icr", command, *words, flush=True)
+    subprocess.run([sys.executable, "-m", "icr", command, *words], check=True)
 
 
 REWARD_MODEL = "REWARD_MODEL"

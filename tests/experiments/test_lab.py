@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from experiments.lab import arms, claim, page, plot, worlds
 from experiments.lab.claim import Contrast, Point
 from experiments.lab.statistics import Interval, interval, paired, verdict
 from icr.config import conf_dir
+from icr.rundir import Layout, manifest
+from icr.rundir.measured import Measured, Result
+from tests.report.sweep.fake_sweep import write_run
 
 HOME = Path(__file__).parents[2] / "experiments"
 CLAIMS = [claim.read(path.parent) for path in sorted(HOME.glob("*/claim.yaml"))]
@@ -77,7 +81,7 @@ def test_every_arm_composes(arm):
     """A mistyped override would be found hours into the experiments."""
     assert arm.world in worlds.WORLDS
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        compose("config", [*arms.SETTINGS, *arm.overrides])
+        compose("config", [*arms.SETTINGS, *arm.overrides, *([f"langs={arm.unseen}"] if arm.unseen else [])])
 
 
 def test_a_contrast_of_no_arm_is_refused(tmp_path):
@@ -107,4 +111,29 @@ def test_the_picture_is_the_same_bytes_each_time(tmp_path):
 def test_arms_of_the_same_overrides_are_shared():
     folders = [arm.folder for one in CLAIMS for arm in one.arms.values()]
     assert folders.count("clean/standard") > 5
-    assert len(ARMS) == len({*folders})
+    assert len({arm._replace(unseen="") for arm in ARMS}) == len({*folders})
+
+
+def test_first_words_of_an_arm_name_its_world_and_other_languages(tmp_path):
+    arms_of = "{a: [in leaky, measured in low_resource, langs=high_resource], b: [in leaky, standard]}"
+    text = f"title: t\npaper: p\naxis: a\narms: {arms_of}\ncontrasts: []\n"
+    (tmp_path / "claim.yaml").write_text(text, encoding="utf-8")
+    assert list(claim.read(tmp_path).arms.values()) == [
+        claim.Arm("leaky", ("langs=high_resource",), "low_resource"),
+        claim.Arm("leaky", claim.STANDARD),
+    ]
+
+
+def test_an_arm_measured_elsewhere_has_the_figures_of_the_benchmark(tmp_path):
+    arm = claim.Arm("clean", ("langs=high_resource",), "low_resource")
+    assert arms.results(tmp_path, arm).empty
+    folder = tmp_path / arm.folder / "seed=3"
+    write_run(folder, {"seed": "3"}, lambda overrides: 60.0)
+    assert arms.results(tmp_path, arm).empty
+    found = Measured(["sw"], {"M0": ""}, {"win_rate": Result({"M0": {"win_rate": {"sw": 51.5}}})})
+    layout = Layout(Layout(folder).benchmarks)
+    layout = Layout(Layout(folder).benchmarks)
+    layout.path.mkdir()
+    manifest.write(layout.manifest, manifest.read(layout.manifest))
+    layout.measured.write_text(json.dumps(found.as_json()), encoding="utf-8")
+    assert arms.results(tmp_path, arm).to_numpy().tolist() == [[3, "M0", "sw", "win_rate", 51.5]]

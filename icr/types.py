@@ -232,13 +232,18 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A prompt with a better and a worse answer, written or labelled by someone, for the English preference stage."""
+    """A prompt with a better and a worse answer, written or labelled by someone, for the English preference stage.
+
+    Attributes:
+        cut: whether both answers were cut short, and so have no end-of-turn token.
+    """
 
     id: str
     language: str
     prompt: str
     chosen: str
     rejected: str
+    cut: bool = field(default=False, kw_only=True)
 
 
 class PromptSource(Protocol):

@@ -38,6 +38,8 @@ class PreferenceFile:
 
     file: str
     """Path of the JSON-lines file."""
+    cut: bool = False
+    """Whether the answers were cut short: they then have no end-of-turn token."""
 
     def preferences(self, languages: Sequence[str]) -> list[Preference]:
         """Preferences of these languages, in file order (`language` is `en` where a line has none).
@@ -45,7 +47,7 @@ class PreferenceFile:
         Raises:
             DataError: the file is missing, a line is malformed, or none is in these languages.
         """
-        return [Preference(*row) for row in _rows(self.file, ("prompt", "chosen", "rejected"), languages)]
+        return [Preference(*row, cut=self.cut) for row in _rows(self.file, ("prompt", "chosen", "rejected"), languages)]
 
 
 def given(source: DataSource, languages: Sequence[str]) -> Sequence[Demonstration] | Sequence[Preference]:

@@ -68,9 +68,9 @@ def without_identical(choices: Choices, responses: Sequence[Response]) -> Choice
 def from_given(given: Sequence[Demonstration] | Sequence[Preference], renderer: Renderer) -> list[PreferencePair]:
     """Demonstrations, as pairs without a rejected response, or labelled preferences."""
     return [
-        _written(row.id, row.language, row.prompt, row.response, None, renderer)
+        _written(row, row.response, None, renderer)
         if isinstance(row, Demonstration)
-        else _written(row.id, row.language, row.prompt, row.chosen, row.rejected, renderer)
+        else _written(row, row.chosen, row.rejected, renderer, cut=row.cut)
         for row in given
     ]
 
@@ -128,17 +128,18 @@ def _fits(pair: PreferencePair, responses: PreferencePair, context: int | None) 
 
 
 def _written(
-    id: str, language: str, prompt: str, chosen: str, rejected: str | None, renderer: Renderer
+    row: Demonstration | Preference, chosen: str, rejected: str | None, renderer: Renderer, *, cut: bool = False
 ) -> PreferencePair:
-    chosen_ids = renderer.response_ids(chosen)
-    rejected_ids = renderer.response_ids(rejected) if rejected is not None else []
+    end = -1 if cut else None
+    chosen_ids = renderer.response_ids(chosen)[:end]
+    rejected_ids = renderer.response_ids(rejected)[:end] if rejected is not None else []
     return PreferencePair(
-        id=id,
-        language=language,
-        prompt=prompt,
+        id=row.id,
+        language=row.language,
+        prompt=row.prompt,
         chosen=chosen,
         rejected=rejected or "",
-        prompt_ids=renderer.prompt_ids(prompt),
+        prompt_ids=renderer.prompt_ids(row.prompt),
         chosen_ids=chosen_ids,
         rejected_ids=rejected_ids,
         chosen_tokens=len(chosen_ids),

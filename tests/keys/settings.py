@@ -66,6 +66,7 @@ OTHER = {
     "diagnosis.stop": "no_go",
     "adapter.quantisation.type": "fp4",
     "adapter.target_modules": ["q_proj"],
+    "data.cut": True,
     "data.dir": "{files}/others",
     "data.file": "{files}/b.jsonl",
     "data.id_field": "other_id",

@@ -170,6 +170,9 @@ def test_written_pairs_end_their_turns(model: LoadedModel):
     assert shown.chosen_ids[-1] == renderer.end_of_turn_id
     assert (shown.rejected, shown.rejected_ids, shown.rejected_tokens) == ("", [], 0)
     (labelled,) = pairs.from_given([Preference("0", "en", "Say", "yes", "no")], renderer)
+    (cut,) = pairs.from_given([Preference("0", "en", "Say", "yes", "no", cut=True)], renderer)
+    assert [*cut.chosen_ids, renderer.end_of_turn_id] == labelled.chosen_ids
+    assert [*cut.rejected_ids, renderer.end_of_turn_id] == labelled.rejected_ids
     assert labelled.rejected_ids == renderer.response_ids("no")
     assert labelled.prompt_ids == renderer.prompt_ids("Say")
 

@@ -67,9 +67,11 @@ class Renderer:
     def turn_ids(self) -> frozenset[int]:
         """Tokens that text must not hold: special ones, and added ones with which the template makes a prompt.
 
-        The token for what is unknown is none of them: any text may hold a character that the tokenizer has not.
+        The token for what is unknown is none of them: any text may hold a character that the tokenizer has not. Nor is
+        white space, which Gemma has added tokens for.
         """
-        added = {*self.tokenizer.added_tokens_decoder} & {*self.prompt_ids(QUESTION["content"])}
+        marks = {id for id, token in self.tokenizer.added_tokens_decoder.items() if token.content.strip()}
+        added = marks & {*self.prompt_ids(QUESTION["content"])}
         return (self.special_ids | added) - {self.tokenizer.unk_token_id}
 
     def has_turn_tokens(self, text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import AddedToken
 
 from icr.data.context import TOO_LONG, TURN_TOKENS, usable_prompts, within_context, without_turn_tokens
 from icr.errors import RunError
@@ -69,6 +70,17 @@ def test_prompts_with_turn_tokens_on_either_side_are_left_out(side, renderer):
     made = without_turn_tokens(PromptSet(prompts, {"sw": {"other": 1}}), renderer)
     assert [prompt.id for prompt in made.prompts] == ["plain", "almost"]
     assert made.skipped == {"sw": {"other": 1, TURN_TOKENS: 3}}
+
+
+def test_white_space_is_no_turn_token(make_tokenizer):
+    """Gemma's tokenizer has added tokens for newlines, with which its template makes prompts, too."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens([AddedToken("\n", special=False)])
+    tokenizer.chat_template = "{% for m in messages %}<user>\n{{ m.content }}<end>\n{% endfor %}"
+    renderer = Renderer(tokenizer)
+    assert tokenizer.convert_tokens_to_ids("\n") in renderer.prompt_ids("a")
+    assert not renderer.has_turn_tokens("one\ntwo")
+    assert renderer.has_turn_tokens("one<end>")
 
 
 def test_turn_tokens_are_special_or_the_templates(make_tokenizer):

@@ -37,7 +37,8 @@ def score(
     """Log-prob of each response token of each `(prompt_ids, response_ids)` sequence.
 
     The value of a sequence does not depend on the others: responses to one prompt share its pass and see nothing of
-    each other, and padding is never seen. Equal sequences are scored once, so that they cannot differ in the last bit.
+    each other, and padding is never seen. Equal sequences are scored once, so that they cannot differ in the last bit,
+    and a response that is the beginning of another one to the same prompt has that one's values.
     When the device runs out of memory the budget is halved and the rest goes on.
 
     Args:
@@ -56,22 +57,22 @@ def score(
     """
     if all_ranks:
         settle(model)
-    same = _copies(sequences)
+    held = _held(sequences)
     results: dict[int, np.ndarray] = {}
     share = shares_prompts(model)
     halvings = 0
     was_training = model.training
     model.eval()
     try:
-        while pending := [index for index in same if index not in results]:
+        while pending := [index for index in held if index not in results]:
             try:
                 for batch in plan(pending, sequences, tokens_per_batch, halvings, share=share):
                     scored = _score_batch(model, sequences, batch)
                     _check_finite(model, sequences, scored)
                     for index, values in scored.items():
-                        for copy in same[index]:
-                            results[copy] = values
-                    on_batch(sum(len(same[index]) for index in scored))
+                        for part in held[index]:
+                            results[part] = values[: len(sequences[part][1])]
+                    on_batch(sum(len(held[index]) for index in scored))
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 if len(batch) == 1 and len(batch[0]) == 1:
@@ -122,12 +123,20 @@ def _check_finite(model: PreTrainedModel, sequences: Sequence[IdPair], scored: M
     raise NonFiniteLogpError(next((index for index in bad if not np.isfinite(alone[index]).all()), bad[0]))
 
 
-def _copies(sequences: Sequence[IdPair]) -> dict[int, list[int]]:
-    """Indices of equal sequences, by the first of them."""
-    equal: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
-    for index, (prompt, response) in enumerate(sequences):
-        equal.setdefault((tuple(prompt), tuple(response)), []).append(index)
-    return {indices[0]: indices for indices in equal.values()}
+def _held(sequences: Sequence[IdPair]) -> dict[int, list[int]]:
+    """Indices of the sequences that are to be scored, each with those whose values are among its own.
+
+    These are itself, its copies, and all that it begins with: in descending order each comes right behind them.
+    """
+    plain = {index: (list(prompt), list(response)) for index, (prompt, response) in enumerate(sequences)}
+    held: dict[int, list[int]] = {}
+    longer = -1
+    for index in sorted(plain, key=plain.__getitem__, reverse=True):
+        prompt, response = plain[index]
+        if not held or plain[longer][0] != prompt or plain[longer][1][: len(response)] != response:
+            longer = index
+        held.setdefault(longer, []).append(index)
+    return dict(sorted(held.items()))
 
 
 def _score_batch(

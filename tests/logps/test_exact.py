@@ -58,6 +58,7 @@ def test_what_a_family_does_after_the_head_matters(shared_model, plain, ids_of, 
     seed=st.integers(0, 10_000),
 )
 def test_any_shape_order_and_budget(shared_model, plain, ids_of, family, prompts, k, budget, seed):
+    """Two float32 passes, each within 1e-5 of what is exact: of very many cases one is not within 1e-5 of the other."""
     model = shared_model(family)
     sequences = case(ids_of, prompts, k, seed)
     random.Random(seed).shuffle(sequences)
@@ -67,7 +68,7 @@ def test_any_shape_order_and_budget(shared_model, plain, ids_of, family, prompts
     assert [len(values) for values in got] == [len(response) for _, response in sequences]
     with torch.no_grad():
         for values, sequence in zip(got, sequences, strict=True):
-            np.testing.assert_allclose(values, plain(model, *sequence).numpy(), rtol=0, atol=1e-5)
+            np.testing.assert_allclose(values, plain(model, *sequence).numpy(), rtol=0, atol=2e-5)
 
 
 def test_equal_responses_are_bitwise_equal_in_any_company(shared_model, ids_of):
@@ -76,6 +77,22 @@ def test_equal_responses_are_bitwise_equal_in_any_company(shared_model, ids_of):
     sequences = [(prompt, response), *case(ids_of, [5, 90], 6), (list(prompt), list(response))]
     got = score(model, sequences, tokens_per_batch=400)
     assert got[0].tobytes() == got[-1].tobytes()
+
+
+def test_the_beginning_of_a_response_is_scored_with_it(shared_model, plain, ids_of):
+    """As in the diagnosis, which has every labelled answer whole and cut; under another prompt it is another one."""
+    model = shared_model()
+    prompt, other, response = ids_of(33, 0), ids_of(21, 3), ids_of(12, 1)
+    longer = [*response, END], [*response, 5, 7]
+    sequences = [(prompt, response[:4]), (prompt, response), *((prompt, ids) for ids in longer), (other, response)]
+    scored = []
+    got = score(model, sequences, tokens_per_batch=1, on_batch=scored.append)
+    assert sorted(scored) == [1, 4]
+    assert sum(got[1].tobytes() == whole[:12].tobytes() for whole in got[2:4]) >= 1
+    assert got[0].tobytes() == got[1][:4].tobytes()
+    with torch.no_grad():
+        for values, sequence in zip(got, sequences, strict=True):
+            np.testing.assert_allclose(values, plain(model, *sequence).numpy(), rtol=0, atol=1e-5)
 
 
 def test_padding_is_never_seen(shared_model, plain, ids_of):

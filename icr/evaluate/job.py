@@ -85,7 +85,9 @@ class Evaluation:
         if self._paths:
             settings.sampling.require()
         settings.benchmark.require()
-        self.benchmark = settings.benchmark.open(Setting(settings.langs.codes, settings.sampling, self._usable))
+        self.benchmark = settings.benchmark.open(
+            Setting(settings.langs.codes, settings.sampling, self._usable, settings.loader, self._paths)
+        )
         stages = {subject.name: self.benchmark.stages(subject) for subject in self.subjects}
         self.measured = [subject for subject in self.subjects if stages[subject.name]]
         if not self.measured:

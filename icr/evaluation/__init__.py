@@ -28,6 +28,7 @@ intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
 diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
+preferences/           the benchmark of labelled preferences, without a judge
 mt_bench/              the benchmark of MT-Bench, in many languages
 harness/               the benchmark of lm-evaluation-harness's tasks
 """
@@ -52,6 +53,7 @@ from icr.evaluation.length_controlled import (
 from icr.evaluation.mt_bench.benchmark import MTBench
 from icr.evaluation.mt_bench.files import MTFiles
 from icr.evaluation.mt_bench.grading import GradingPrompt
+from icr.evaluation.preferences.benchmark import Preferences
 from icr.evaluation.repetition import repeats
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
@@ -77,6 +79,7 @@ __all__ = [
     "MTFiles",
     "OpenBenchmark",
     "OpenEvaluation",
+    "Preferences",
     "Setting",
     "StageParts",
     "Subject",

@@ -86,6 +86,15 @@ def grades_stage(model: str) -> str:
     return f"mt_bench_grades/{model}"
 
 
+def preferences_stage(model: str) -> str:
+    """Stage of a model's log-probs of labelled answers: a table."""
+    return f"preferences/{model}"
+
+
+PREFERENCES_BASE = "preferences_base/logps"
+"""Stage of those of the model that the others are measured against: a table."""
+
+
 def accuracy_stage(reward_prompt: str) -> str:
     """Stage that rewards the first round's responses under another reward prompt, to measure its accuracy: a table."""
     return f"evaluation/rewards_{reward_prompt}"

@@ -31,9 +31,10 @@ def models_of(measured: Measured) -> list[str]:
 
 
 def figures_of(result: Result) -> list[str]:
-    """Names of a benchmark's figures, without the standard errors, which stand beside theirs."""
+    """Names of a benchmark's figures, without standard errors and ends of intervals, which stand beside theirs."""
     names = dict.fromkeys(name for own in result.figures.values() for name in own)
-    return [name for name in names if not (name.endswith("_se") and name.removesuffix("_se") in names)]
+    beside = {f"{name}{suffix}" for name in names for suffix in ("_se", "_low", "_high")}
+    return [name for name in names if name not in beside]
 
 
 def main_figures(benchmark: str, result: Result) -> list[str]:
@@ -71,13 +72,12 @@ def overview(measured: Measured) -> Grid | None:
                 by_model = {d.model: d for d in differences_of(result, figure, baseline) if d.language == "mean"}
                 for row, model in zip(grid.rows, models, strict=True):
                     row.append(interval(by_model.get(model), _decimals(result, figure)))
-    errors = any(
-        f"{figure}_se" in own for r in measured.results.values() for own in r.figures.values() for figure in own
-    )
+    shown = {f for name, r in measured.results.items() for main in main_figures(name, r) for f in _beside(r, main)}
     parts = [
         _mean_note(measured.languages),
-        "± is one standard error over prompts." if errors else "",
-        "In brackets the 95 % interval of the difference on the same prompts." if _has_differences(measured) else "",
+        "± is one standard error over prompts." if "_se" in shown else "",
+        "In brackets behind a figure is its 95 % interval over prompts." if "_low" in shown else "",
+        "In brackets behind a difference is its own, on the same prompts." if _has_differences(measured) else "",
     ]
     grid.note = " ".join(filter(None, parts))
     return grid if len(grid.columns) > 1 else None
@@ -239,7 +239,7 @@ def _add_column(grid: Grid, heading: str, figure: str, result: Result, models: S
 
 
 def _cells(figure: str, result: Result, models: Sequence[str], key: str) -> tuple[list[str], list[int]]:
-    """A figure of each model with ± its standard error, and which of them are the best."""
+    """A figure of each model with ± its standard error or its interval, and which of them are the best."""
     digits, cells, rounded = _decimals(result, figure), [], {}
     for index, model in enumerate(models):
         own = result.figures.get(model, {})
@@ -247,7 +247,11 @@ def _cells(figure: str, result: Result, models: Sequence[str], key: str) -> tupl
         if math.isfinite(found):
             rounded[index] = round(found, digits) + 0.0  # No minus before what rounds to zero.
         both = math.isfinite(found) and math.isfinite(error)
-        cells.append(number(rounded.get(index, math.nan), digits) + (f" ±{number(error, digits)}" if both else ""))
+        beside = f" ±{number(error, digits)}" if both else ""
+        low, high = (value(own, f"{figure}_{end}", key) for end in ("low", "high"))
+        if math.isfinite(low) and math.isfinite(high):
+            beside = f" [{number(low, digits)}, {number(high, digits)}]"
+        cells.append(number(rounded.get(index, math.nan), digits) + beside)
     marked = named(figure).best and len(rounded) > 1
     return cells, [index for index, found in rounded.items() if marked and found == max(rounded.values())]
 
@@ -258,6 +262,12 @@ def _decimals(result: Result, figure: str) -> int:
 
 def _baselines(result: Result, figure: str) -> list[str]:
     return [baseline for name, baseline in compared(result) if name == figure]
+
+
+def _beside(result: Result, figure: str) -> list[str]:
+    """What stands beside a figure: `_se`, or `_low` and `_high`."""
+    known = {name for own in result.figures.values() for name in own}
+    return [suffix for suffix in ("_se", "_low", "_high") if f"{figure}{suffix}" in known]
 
 
 def _has_differences(measured: Measured) -> bool:

@@ -77,7 +77,7 @@ def overview(measured: Measured) -> Grid | None:
         _mean_note(measured.languages),
         "± is one standard error over prompts." if "_se" in shown else "",
         "In brackets behind a figure is its 95 % interval over prompts." if "_low" in shown else "",
-        "In brackets behind a difference is its own, on the same prompts." if _has_differences(measured) else "",
+        "Differences are on the same prompts, with 95 % intervals." if _has_differences(measured) else "",
     ]
     grid.note = " ".join(filter(None, parts))
     return grid if len(grid.columns) > 1 else None

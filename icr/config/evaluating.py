@@ -29,6 +29,7 @@ class EvaluateSettings:
     answers: Mapping[str, str]
     only: list[str] | None
     baseline: str | None
+    controls: bool
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,10 @@ class Layout:
         """The run directory of a control, within this one."""
         return Layout(self.path / "controls" / name)
 
+    def controls(self) -> list[Layout]:
+        """The run directories of the controls that are there, by name."""
+        return [Layout(path.parent) for path in sorted(self.path.glob("controls/*/manifest.json"))]
+
     def round(self, number: int) -> RoundLayout:
         """Where everything of a round lies."""
         stages, folder = round_stages(number), self.path / round_folder(number)

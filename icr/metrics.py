@@ -157,6 +157,7 @@ class Figure(_Described):
     TRUNCATION_RATE = "truncation_rate", "%", "answers that were cut at the largest number of tokens"
     REPETITION_RATE = "repetition_rate", "%", "answers that run in circles"
     OFF_LANGUAGE_RATE = "off_language_rate", "%", "answers in another language than their prompt"
+    DISTINCT_RATE = "distinct_rate", "%", "different answers among those to one prompt"
 
     @property
     def logged(self) -> str:

@@ -66,6 +66,11 @@ def answers_stage(model: str) -> str:
     return f"answers/{model}"
 
 
+def described_stage(model: str) -> str:
+    """Stage of what is seen of these answers without a judge: a table of them."""
+    return f"described/{model}"
+
+
 def evaluation_stage(model: str) -> str:
     """Stage of a model's evaluation, by the model's name: a table of its answers, judged."""
     return f"evaluation/{model}"
@@ -205,6 +210,10 @@ class Layout:
     def evaluation(self, model: str) -> Path:
         """The table of a model's evaluation."""
         return self.table(evaluation_stage(model))
+
+    def described(self, model: str) -> Path:
+        """The table of what is seen of a model's answers without a judge."""
+        return self.table(described_stage(model))
 
     @property
     def measured(self) -> Path:

@@ -3,5 +3,4 @@
 benchmark.py   its settings, and how models are measured
 logps.py       log-probs of both answers: a stage of each model, and of the base
 figures.py     log-probs → figures of each model by language, and differences between models
-means.py       means of rows by language, with intervals over prompts
 """

@@ -15,7 +15,7 @@ from icr.errors import ConfigError, DataError
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
 from icr.evaluation.preferences.figures import AGAINST_BASE, Columns, columns, differences, figures
 from icr.evaluation.preferences.logps import PairLogps, Scoring
-from icr.evaluation.preferences.means import RowMeans
+from icr.evaluation.row_means import RowMeans
 from icr.models import Renderer
 from icr.models.configuration import context_length
 from icr.models.folder import base_of, check_exists
@@ -178,7 +178,8 @@ class OpenPreferences:
     def result(self, baseline: str | None = None) -> Result:
         """Figures of every model, and how they differ."""
         found = {name: columns(own, self._base_logps) for name, own in self.logps.items()}
-        means = RowMeans(self.rows)
+        rows = self.rows
+        means = RowMeans([r.prompt.language for r in rows], [r.cluster for r in rows], [r.category for r in rows])
         return Result(
             {name: figures(own, means) for name, own in found.items()},
             differences(found, means, baseline),

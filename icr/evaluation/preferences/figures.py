@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from icr.evaluation.preferences.logps import PairLogps
-from icr.evaluation.preferences.means import MEAN, RowMeans
+from icr.evaluation.row_means import MEAN, RowMeans
 from icr.judges import TIE
 from icr.metrics import PreferenceFigure
 from icr.rundir.measured import Difference, Figures
@@ -95,12 +94,8 @@ def figures(found: Columns, means: RowMeans) -> Figures:
     for name in MEASURED:
         if name not in found:
             figures[str(name)] = dict.fromkeys([MEAN, *means.languages], math.nan)
-            continue
-        share = name.unit == "%"
-        scale, estimates = (100.0, means.shares(found[name] / 100.0)) if share else (1.0, means.estimates(found[name]))
-        figures[str(name)] = {code: scale * one.value for code, one in estimates.items()}
-        figures[f"{name}_low"] = {code: scale * one.low for code, one in estimates.items()}
-        figures[f"{name}_high"] = {code: scale * one.high for code, one in estimates.items()}
+        else:
+            figures |= means.figures(str(name), found[name], percent=name.unit == "%")
     figures[str(PreferenceFigure.PROMPTS)] = {code: float(means.prompts(code)) for code in means.languages}
     figures[str(PreferenceFigure.ROWS)] = {code: float(means.rows_in(code)) for code in means.languages}
     return figures
@@ -113,32 +108,11 @@ def differences(found: Mapping[str, Columns], means: RowMeans, baseline: str | N
         found: columns by model.
         baseline: each model less this one; None takes all pairs, the later less the earlier.
     """
-    pairs = [(later, earlier) for earlier, later in itertools.combinations(found, 2)]
-    if baseline is not None:
-        pairs = [(name, baseline) for name in found if name != baseline]
     rows = []
     for figure in COMPARED:
-        for model, other in pairs:
-            if figure in found[model] and figure in found[other]:
-                rows += _differences(figure, model, other, found[model][figure] - found[other][figure], means)
+        there = {name: own[figure] for name, own in found.items() if figure in own}
+        rows += means.compared(str(figure), there, baseline)
     return rows
-
-
-def _differences(figure: PreferenceFigure, model: str, other: str, values: Floats, means: RowMeans) -> list[Difference]:
-    return [
-        Difference(
-            str(figure),
-            model,
-            other,
-            language,
-            one.value,
-            one.low,
-            one.high,
-            prompts=one.prompts,
-            not_above=not_above,
-        )
-        for language, (one, not_above) in means.differences(values).items()
-    ]
 
 
 def _logps(rows: Sequence[PairLogps]) -> tuple[Floats, Floats]:

@@ -51,6 +51,7 @@ SHORT: dict[Figure | PreferenceFigure, FigureName] = {
     Figure.TRUNCATION_RATE: FigureName("Cut, %", 1),
     Figure.REPETITION_RATE: FigureName("Repeating, %", 1),
     Figure.OFF_LANGUAGE_RATE: FigureName("Off-language, %", 1),
+    Figure.DISTINCT_RATE: FigureName("Distinct, %", 1),
 }
 """What has a heading shorter than its name; `icr.metrics` says what they are."""
 SHORT |= {

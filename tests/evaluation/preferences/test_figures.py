@@ -12,13 +12,17 @@ from icr.evaluation import paired_difference
 from icr.evaluation.diagnosis.shares import Shares
 from icr.evaluation.preferences.figures import AGAINST_BASE, COMPARED, columns, differences, figures
 from icr.evaluation.preferences.logps import PairLogps
-from icr.evaluation.preferences.means import RowMeans
+from icr.evaluation.row_means import RowMeans
 from icr.metrics import PreferenceFigure
 from icr.types import Prompt
 
 
 def row(id: str, code: str, category: str = "", cluster: str = "") -> Labelled:
     return Labelled(Prompt(id, code, "x", "x"), "good", "bad", cluster or id, category)
+
+
+def means_of(rows: list[Labelled]) -> RowMeans:
+    return RowMeans([r.prompt.language for r in rows], [r.cluster for r in rows], [r.category for r in rows])
 
 
 def logps(id: str, heads: tuple[float, float], whole: tuple[float, float], code: str = "sw") -> PairLogps:
@@ -42,7 +46,7 @@ OWN = [
 
 
 def test_each_figure_is_its_equation():
-    found = figures(columns(OWN, BASE), RowMeans(ROWS))
+    found = figures(columns(OWN, BASE), means_of(ROWS))
     values = {name: by["sw"] for name, by in found.items() if not name.endswith(("_low", "_high"))}
     assert values == {
         "preference_accuracy": 50,
@@ -63,7 +67,7 @@ def test_each_figure_is_its_equation():
 
 
 def test_the_base_against_itself_has_no_accuracy_rather_than_none_right():
-    found = figures(columns(BASE, BASE), RowMeans(ROWS))
+    found = figures(columns(BASE, BASE), means_of(ROWS))
     for name in AGAINST_BASE:
         assert math.isnan(found[name]["sw"])
         assert math.isnan(found[name]["mean"])
@@ -80,7 +84,7 @@ def test_a_language_is_the_mean_of_its_categories_and_the_mean_that_of_languages
         row("0", "de", "chat"),
         row("0", "en", "chat"),
     ]
-    means = RowMeans(rows)
+    means = means_of(rows)
     found = means.estimates(np.array([1.0, 1.0, 0.0, 0.0, 1.0, 0.0]))
     assert {code: one.value for code, one in found.items()} == {
         "mean": pytest.approx((1 / 3 + 1) / 2),
@@ -101,7 +105,7 @@ def test_intervals_of_a_language_are_the_diagnosis_own(several):
         for n in range(30)
     ]
     hits = (rng.random(60) < 0.7).astype(float)
-    found = RowMeans(rows).shares(hits)
+    found = means_of(rows).shares(hits)
     clusters, of = [r.cluster for r in rows[:30]], [r.category for r in rows[:30]]
     assert found["sw"] == Shares({"": hits[:30]}, {"": np.ones(30)}, clusters, of, 0.95).share("")
     assert found["mean"].low < found["mean"].value < found["mean"].high
@@ -112,7 +116,7 @@ def test_translations_of_a_prompt_are_drawn_together():
     rng = np.random.default_rng(1)
     rows = [row(str(n), code) for code in ("sw", "de", "th", "bn") for n in range(40)]
     values = np.tile(rng.normal(size=40), 4)
-    found = RowMeans(rows).estimates(values)
+    found = means_of(rows).estimates(values)
     mean, one = ((found[code].value, found[code].low, found[code].high) for code in ("mean", "sw"))
     assert mean == pytest.approx(one)
 
@@ -127,7 +131,7 @@ def test_differences_are_paired_by_prompt():
 
     base, *models = drawn(), drawn(), drawn()
     found = {name: columns(own, base) for name, own in zip(("a", "b"), models, strict=True)}
-    all_found = {(d.figure, d.language): d for d in differences(found, RowMeans(rows), None)}
+    all_found = {(d.figure, d.language): d for d in differences(found, means_of(rows), None)}
     assert {figure for figure, _ in all_found} == set(COMPARED)
     for figure in COMPARED:
         ours = all_found[figure, "sw"]
@@ -140,7 +144,7 @@ def test_differences_are_paired_by_prompt():
 
 def test_what_the_base_has_no_figure_of_is_not_compared_with_it():
     found = {"base": columns(BASE, BASE), "own": columns(OWN, BASE)}
-    compared = {d.figure for d in differences(found, RowMeans(ROWS), "base")}
+    compared = {d.figure for d in differences(found, means_of(ROWS), "base")}
     assert compared == {
         PreferenceFigure.LIKELIER,
         PreferenceFigure.CHOSEN_LOGP,

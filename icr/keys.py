@@ -192,7 +192,9 @@ def of_stages(stages: Sequence[StageParts], model: str, settings: Mapping[str, o
     for parts in stages:
         upstream = {name: keys[stage].version for name, stage in parts.after.items()} | dict(parts.content)
         if parts.loads:
-            keys[parts.name] = _key({**settings, **parts.settings}, {"model": model} | upstream)
+            own = {name: value for name, value in settings.items() if parts.seeded or name != "seed"}
+            version = fingerprint.of_model(parts.path) if parts.path else model
+            keys[parts.name] = _key({**own, **parts.settings}, {"model": version} | upstream)
         else:
             keys[parts.name] = _key(parts.settings, upstream)
     return keys

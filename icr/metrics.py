@@ -157,6 +157,7 @@ class Figure(_Described):
     TRUNCATION_RATE = "truncation_rate", "%", "answers that were cut at the largest number of tokens"
     REPETITION_RATE = "repetition_rate", "%", "answers that run in circles"
     OFF_LANGUAGE_RATE = "off_language_rate", "%", "answers in another language than their prompt"
+    DISTINCT_RATE = "distinct_rate", "%", "different answers among those to one prompt"
 
     @property
     def logged(self) -> str:
@@ -166,6 +167,44 @@ class Figure(_Described):
     def of(self, language: str) -> str:
         """Name under which the figure of one language is logged, on the same axis."""
         return f"{language}/{self.logged}"
+
+
+class PreferenceFigure(_Described):
+    """What is measured about a model on labelled answers, by language and as the mean over the target languages.
+
+    Attributes:
+        unit: of the values.
+        about: one line on what is measured.
+    """
+
+    ACCURACY = (
+        "preference_accuracy",
+        "%",
+        "rows whose chosen answer has the higher log-ratio, at equal length",
+    )
+    ACCURACY_GIVEN = "preference_accuracy_given", "%", "the same of whole answers, with their ends of turn"
+    TIES = "preference_ties", "%", "rows whose two log-ratios are equal, at equal length; they count as wrong"
+    MARGIN = (
+        "preference_margin",
+        "nats per token",
+        "log-ratio of chosen less that of rejected, at equal length",
+    )
+    LIKELIER = "chosen_likelier", "%", "rows whose chosen answer is the likelier one, at equal length"
+    LIKELIER_GIVEN = "chosen_likelier_given", "%", "the same of whole answers, by the sum of their log-probs"
+    BASE_LIKELIER = (
+        "base_likelier",
+        "%",
+        "rows whose chosen answer is the likelier one under the base, at equal length",
+    )
+    BASE_LESS_LIKELY = (
+        "base_less_likely",
+        "%",
+        "rows whose chosen answer is the less likely one under it, at equal length",
+    )
+    CHOSEN_LOGP = "chosen_logp", "nats per token", "mean log-prob of chosen answers under the model"
+    REJECTED_LOGP = "rejected_logp", "nats per token", "mean log-prob of rejected answers under the model"
+    PROMPTS = "labelled_prompts", "prompts", "prompts that were scored"
+    ROWS = "labelled_rows", "rows", "labelled rows that were scored"
 
 
 def accuracy(reward_prompt: str, language: str | None = None) -> str:

@@ -129,7 +129,7 @@ class Pipeline:
         def usable(given: PromptSet, max_new_tokens: int) -> PromptSet:
             return self._usable(given, [], max_new_tokens, "evaluation prompts")
 
-        setting = Setting(settings.langs.codes, settings.sampling, usable)
+        setting = Setting(settings.langs.codes, settings.sampling, usable, settings.model.loader)
         return settings.evaluation.open(setting) if settings.evaluation else None
 
     def _context(self) -> int | None:

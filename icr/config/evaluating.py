@@ -17,7 +17,7 @@ from icr.models import Loader
 from icr.sampling import Sampler
 from icr.training import TrainerSettings
 
-NEEDED = ("langs", "model", "adapter", "sampling", "judge", "evaluation", "benchmark", "trainer", "evaluate")
+NEEDED = ("langs", "model", "adapter", "sampling", "judge", "benchmark", "trainer", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class EvaluateSettings:
     answers: Mapping[str, str]
     only: list[str] | None
     baseline: str | None
+    controls: bool
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def build_evaluation(cfg: DictConfig) -> Measurement:
             "Nothing is given to measure: icr evaluate <directory of a run>, icr evaluate <folder of a model>, or "
             "evaluate.answers.<name>=<outputs>.{language}.json."
         )
-    require_given(cfg, NEEDED, "icr evaluate")
+    # A benchmark of its own takes the prompts of an evaluation at most: nobody has to give reference answers.
+    of_evaluation = "evaluation.prompts" if "_target_" in cfg.benchmark else "evaluation"
+    require_given(cfg, [*NEEDED, of_evaluation], "icr evaluate")
     try:
         require_integer("seed", cfg.seed)
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError
 
 from icr.config import help as usage
 from icr.config.languages import language_names
@@ -55,7 +56,16 @@ def _cache_folder() -> str | None:
     return str(Path(home).expanduser() / "stages") if _sweep_name() else None
 
 
+def _or_null(key: str, *, _root_: DictConfig) -> object:
+    """The value at a key; None where there is none, or it refers to a key that has none."""
+    try:
+        return OmegaConf.select(_root_, key)
+    except InterpolationToMissingValueError:
+        return None
+
+
 OmegaConf.register_new_resolver("cache_folder", _cache_folder, replace=True)
+OmegaConf.register_new_resolver("or_null", _or_null, replace=True)
 OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 OmegaConf.register_new_resolver(

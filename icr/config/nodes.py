@@ -85,14 +85,15 @@ def require_given(cfg: DictConfig, only: Collection[str] = (), command: str = "i
     """Refuse a configuration with a key that has no value, or refers to a key that is not there.
 
     Args:
-        only: groups to look at, without the paths of models, of which a command may have its own; empty for all.
+        only: groups, or keys in them, to look at, without the paths of models, of which a command may have its own;
+            empty for all.
         command: whose help says more.
 
     Raises:
         ConfigError: all keys that must be given are named.
     """
     try:
-        missing = {key: itself for key, itself in _missing(cfg) if not only or key.partition(".")[0] in only}
+        missing = {key: itself for key, itself in _missing(cfg) if not only or _within(key, only)}
     except OmegaConfBaseException as error:
         raise ConfigError(unresolved(error)) from error
     if "reward_pair.reference" not in missing:
@@ -121,7 +122,12 @@ def _missing(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
             yield key, isinstance(error, MissingMandatoryValue)
             continue
         if OmegaConf.is_dict(value):
-            yield from _missing(value, f"{key}.")
+            refers = OmegaConf.is_interpolation(node, name)
+            yield from ((place, itself and not refers) for place, itself in _missing(value, f"{key}."))
+
+
+def _within(key: str, places: Collection[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def one_of(cfg: DictConfig, key: str, choices: tuple[str, ...]) -> None:

@@ -23,6 +23,10 @@ class ParallelPrompts:
     """
 
     provides: ClassVar[Literal["prompts"]] = "prompts"
+    key: ClassVar[str] = "data"
+    """Where its settings stand, for errors."""
+    holds: ClassVar[str] = "train"
+    """The split that its files hold."""
 
     dir: str
     """Folder of the files. `en.jsonl` is always needed: it holds the reward prompts."""
@@ -50,11 +54,11 @@ class ParallelPrompts:
             DataError: the folder, a file or a field is missing or malformed, an id comes twice, or (with
                 `on_missing=error`) an id is missing in one language.
         """
-        if split != "train":
-            raise ConfigError(f"data=parallel has no {split!r} split; its files hold training prompts only.")
+        if split != self.holds:
+            raise ConfigError(f"{self.key}: its files hold one split, {self.holds!r}, and not {split!r}.")
         folder = Path(self.dir)
         if not folder.is_dir():
-            raise DataError(f"data.dir: the folder {folder} does not exist.{near_folder(folder)}")
+            raise DataError(f"{self.key}.dir: the folder {folder} does not exist.{near_folder(folder)}")
         texts = {language: self._read(folder, language) for language in dict.fromkeys(["en", *languages])}
         shared = self._shared_ids(texts, languages, folder)
         skipped = {
@@ -62,7 +66,7 @@ class ParallelPrompts:
         }
         if self.prompts_per_language is not None and len(shared) < self.prompts_per_language:
             raise ConfigError(
-                f"data.prompts_per_language is {self.prompts_per_language}, but {folder} has only {len(shared)} "
+                f"{self.key}.prompts_per_language is {self.prompts_per_language}, but {folder} has only {len(shared)} "
                 f"prompts with an id in every language."
             )
         kept = shared[: self.prompts_per_language]
@@ -97,7 +101,7 @@ class ParallelPrompts:
                     having = next(code for code, by_id in texts.items() if id in by_id)
                     raise DataError(
                         f"{folder / (lacking[0] + '.jsonl')}: the id {id!r} of {having}.jsonl is missing there; every "
-                        f"id must be in every language. data.on_missing=drop leaves such ids out and counts them."
+                        f"id must be in every language. {self.key}.on_missing=drop leaves such ids out and counts them."
                     )
         if not everywhere:
             raise DataError(f"{folder}: no id is in every language ({', '.join(texts)}); are the files of one set?")

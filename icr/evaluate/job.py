@@ -85,7 +85,9 @@ class Evaluation:
         if self._paths:
             settings.sampling.require()
         settings.benchmark.require()
-        self.benchmark = settings.benchmark.open(Setting(settings.langs.codes, settings.sampling, self._usable))
+        self.benchmark = settings.benchmark.open(
+            Setting(settings.langs.codes, settings.sampling, self._usable, settings.loader, self._paths)
+        )
         stages = {subject.name: self.benchmark.stages(subject) for subject in self.subjects}
         self.measured = [subject for subject in self.subjects if stages[subject.name]]
         if not self.measured:
@@ -135,12 +137,24 @@ class Evaluation:
         if chosen.models:
             return chosen.models
         if chosen.run:
-            run = open_run(Path(chosen.run))
-            if not run.trained:
+            rounds = self._rounds(Path(chosen.run))
+            if not rounds:
                 raise RunError(f"{chosen.run} has no trained model yet: give its start with evaluate.models, or wait.")
-            rounds = {self.settings.result.format(round=number): str(run.model(number)) for number in run.trained}
-            return {**self.settings.baselines, **rounds}
+            return {**self.settings.baselines, **rounds, **(self._controls(chosen.run) if chosen.controls else {})}
         return {Path(self.settings.path).name: self.settings.path} if self.settings.path else {}
+
+    def _rounds(self, directory: Path) -> dict[str, str]:
+        """The models of a run's rounds, by name."""
+        run = open_run(directory)
+        return {self.settings.result.format(round=number): str(run.model(number)) for number in run.trained}
+
+    def _controls(self, run: str) -> dict[str, str]:
+        """Those of its controls, such as `random_labels_M0`."""
+        folders = [layout.path for layout in Layout(Path(run)).controls()]
+        found = {f"{own.name}_{name}": path for own in folders for name, path in self._rounds(own).items()}
+        if not found:
+            raise RunError(f"evaluate.controls: {run} has no control with a trained model.")
+        return found
 
     @cached_property
     def _paths(self) -> list[str]:

@@ -13,8 +13,9 @@ found.win_rate, found.standard_error
 settings.py            the config group
 benchmark.py           what models are measured by, and what that needs
 comparing.py           the benchmark of win rates
+answering.py           answers to the prompts of an evaluation, sampled or given
 stage.py               answers, and verdicts on them: stages of the run directory
-prompt_files.py        what the two following have in common
+prompt_files.py        prompts of one's own, and what the two following have in common
 alpaca_files.py        AlpacaEval's files in many languages
 arena_files.py         m-ArenaHard's
 figures.py             rows → figures of one model, by language
@@ -28,11 +29,15 @@ intervals.py           Wilson's interval, and the bootstrap over clusters
 reward_prompts.py      rewards under each reward prompt, and their accuracy
 accuracy.py            reward accuracy
 diagnosis/             whether a reward orders answers, by more than length or likelihood: go, caution, no-go
+row_means.py           means of rows by language, with intervals over prompts, and paired differences
+answers/               the benchmark of answers alone, without a judge
+preferences/           the benchmark of labelled preferences, without a judge
 mt_bench/              the benchmark of MT-Bench, in many languages
 harness/               the benchmark of lm-evaluation-harness's tasks
 """
 
 from icr.evaluation.alpaca_files import AlpacaPrompts, AnswerFiles
+from icr.evaluation.answers.benchmark import Answers
 from icr.evaluation.arena_files import ArenaAnswers, ArenaPrompts
 from icr.evaluation.benchmark import Bench, Benchmark, OpenBenchmark, Setting, StageParts, Subject
 from icr.evaluation.comparing import OpenEvaluation
@@ -52,6 +57,8 @@ from icr.evaluation.length_controlled import (
 from icr.evaluation.mt_bench.benchmark import MTBench
 from icr.evaluation.mt_bench.files import MTFiles
 from icr.evaluation.mt_bench.grading import GradingPrompt
+from icr.evaluation.preferences.benchmark import Preferences
+from icr.evaluation.prompt_files import PromptFiles
 from icr.evaluation.repetition import repeats
 from icr.evaluation.reward_prompts import reward_accuracies, rewards_under
 from icr.evaluation.settings import JudgedEvaluation
@@ -60,6 +67,7 @@ from icr.evaluation.stage import JudgedResponse
 __all__ = [
     "AlpacaPrompts",
     "AnswerFiles",
+    "Answers",
     "ArenaAnswers",
     "ArenaPrompts",
     "Bench",
@@ -77,6 +85,8 @@ __all__ = [
     "MTFiles",
     "OpenBenchmark",
     "OpenEvaluation",
+    "Preferences",
+    "PromptFiles",
     "Setting",
     "StageParts",
     "Subject",

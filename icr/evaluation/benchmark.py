@@ -38,11 +38,15 @@ class Setting:
         languages: codes, in the order of tables.
         sampler: of the configuration, whose decoding a benchmark may replace.
         usable: given prompts and the longest response, those that every model takes, and the count of the others.
+        loader: loads the models.
+        models: paths of those that are measured; none where a run has still to make them.
     """
 
     languages: Sequence[str]
     sampler: Sampler
     usable: Callable[[PromptSet, int], PromptSet]
+    loader: Loader
+    models: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class StageParts:
         content: hashes of what it is made of from outside, by name.
         after: stages that it is made of, by name.
         loads: whether the model itself makes it: its key then has the model, how it is loaded, and the seed.
+        seeded: whether that seed counts, as it does where something is drawn.
+        path: of another model that makes it in the place of the one that is measured.
     """
 
     name: str
@@ -83,6 +89,8 @@ class StageParts:
     content: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
     loads: bool = False
+    seeded: bool = True
+    path: str | None = None
 
 
 class OpenBenchmark(Protocol):

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from icr import distributed
+from icr.evaluation.answering import PromptAnswers
 from icr.evaluation.benchmark import Bench, StageParts, Subject
 from icr.evaluation.comparison import compared
-from icr.evaluation.stage import JudgedResponse, answered, judged
-from icr.rundir import ResponseTable, fingerprint
-from icr.rundir.layout import answers_stage, evaluation_stage
+from icr.evaluation.stage import JudgedResponse, judged
+from icr.rundir import fingerprint
+from icr.rundir.layout import evaluation_stage
 from icr.rundir.measured import Figures, Result
 from icr.sampling import Sampler
-from icr.types import Prompt, PromptSet, Response
+from icr.types import Prompt, PromptSet
 
 if TYPE_CHECKING:
     from icr.evaluation.settings import JudgedEvaluation
@@ -51,28 +52,21 @@ class OpenEvaluation:
 
     def stages(self, subject: Subject) -> list[StageParts]:
         """Its answers, and the judge's verdicts on them."""
-        answers, verdicts = answers_stage(subject.name), evaluation_stage(subject.name)
-        texts = fingerprint.of_value([(p.id, p.language, p.text) for p in self.prompts])
-        if subject.answers:
-            theirs = [*subject.answers.answers(self.prompts).items()]
-            made = StageParts(answers, content={"answers": fingerprint.of_value(theirs), "prompts": texts})
-        else:
-            own = {} if self.settings.seed is None else {"seed": self.settings.seed}
-            made = StageParts(answers, {"sampling": self.sampler, **own}, {"prompts": texts}, loads=True)
+        made, verdicts = self._answering.stage(subject), evaluation_stage(subject.name)
         references = [self.references[prompt.id, prompt.language] for prompt in self.prompts]
         judge = {"judge": self.settings.judge, "language_check": self.settings.language_check}
         content = {
             "prompts": fingerprint.of_value([asdict(prompt) for prompt in self.prompts]),
             "references": fingerprint.of_value(references),
         }
-        return [made, StageParts(verdicts, {"evaluation": judge}, content, {"answers": answers})]
+        return [made, StageParts(verdicts, {"evaluation": judge}, content, {"answers": made.name})]
 
     def measure(self, subject: Subject, bench: Bench) -> None:
         """Sample or read the answers, and have them compared."""
         self.rows[subject.name] = judged(
             bench.store,
             subject.name,
-            self._answers(subject, bench),
+            self._answering.of(subject, bench),
             self.prompts,
             judge=self.settings.pairwise,
             references=self.references,
@@ -99,19 +93,6 @@ class OpenEvaluation:
             *([f"The judge was asked, this time: {spent}."] if spent else []),
         ]
 
-    def _answers(self, subject: Subject, bench: Bench) -> list[Response]:
-        if subject.path is not None:
-            seed = bench.seed if self.settings.seed is None else self.settings.seed
-            return answered(
-                bench.store,
-                answers_stage(subject.name),
-                bench.load(subject.path),
-                self.prompts,
-                sampler=self.sampler,
-                seed=(seed, "evaluation"),
-                what=f"{subject.name} · answers",
-            )
-        given = subject.answers.answers(self.prompts) if subject.answers else {}
-        made = [Response(id, language, 0, [], [], text, "") for (id, language), text in given.items()]
-        table = ResponseTable(Response, {(prompt.id, prompt.language): prompt for prompt in self.prompts})
-        return bench.store.rows(answers_stage(subject.name), table, lambda: made if distributed.rank() == 0 else [])
+    @cached_property
+    def _answering(self) -> PromptAnswers:
+        return PromptAnswers(self.prompts, self.sampler, self.settings.seed)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from icr.data import ParallelPrompts
 from icr.errors import ConfigError, DataError
 from icr.types import Prompt, PromptSet
 
 Texts = Mapping[str, Mapping[str, str]]
 """Texts of prompts by language and id, English among them."""
+
+
+@dataclass(frozen=True)
+class PromptFiles(ParallelPrompts):
+    """Test prompts of one's own, in files as `data=parallel` reads them."""
+
+    key: ClassVar[str] = "evaluation.prompts"
+    holds: ClassVar[str] = "test"
 
 
 def require_language(files: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from icr.report import curves, diagnosis, pages, plots, readings, samples, tables
 from icr.report.behind import Plot
-from icr.report.leaderboard import grids
+from icr.report.leaderboard import grids, sentence
 from icr.rundir import atomic
 from icr.rundir.reader import open_run
 from icr.rundir.summary import own_pairs
@@ -90,7 +90,11 @@ def _benchmarks(run: Run, benchmarks: Run) -> dict[str, Any] | None:
     if benchmarks.measured is None:
         return None
     page = benchmarks.layout.leaderboard.relative_to(run.directory).as_posix()
-    return {"page": page, "headline": grids.headline(benchmarks.measured), "grid": grids.overview(benchmarks.measured)}
+    return {
+        "page": page,
+        "headline": sentence.headline(benchmarks.measured),
+        "grid": grids.overview(benchmarks.measured),
+    }
 
 
 def _steps(summary: Summary) -> list[dict[str, str]]:

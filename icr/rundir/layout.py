@@ -66,6 +66,11 @@ def answers_stage(model: str) -> str:
     return f"answers/{model}"
 
 
+def described_stage(model: str) -> str:
+    """Stage of what is seen of these answers without a judge: a table of them."""
+    return f"described/{model}"
+
+
 def evaluation_stage(model: str) -> str:
     """Stage of a model's evaluation, by the model's name: a table of its answers, judged."""
     return f"evaluation/{model}"
@@ -84,6 +89,15 @@ def turn_stage(turn: int, model: str) -> str:
 def grades_stage(model: str) -> str:
     """Stage of the grades of these answers: a table."""
     return f"mt_bench_grades/{model}"
+
+
+def preferences_stage(model: str) -> str:
+    """Stage of a model's log-probs of labelled answers: a table."""
+    return f"preferences/{model}"
+
+
+PREFERENCES_BASE = "preferences_base/logps"
+"""Stage of those of the model that the others are measured against: a table."""
 
 
 def accuracy_stage(reward_prompt: str) -> str:
@@ -197,6 +211,10 @@ class Layout:
         """The table of a model's evaluation."""
         return self.table(evaluation_stage(model))
 
+    def described(self, model: str) -> Path:
+        """The table of what is seen of a model's answers without a judge."""
+        return self.table(described_stage(model))
+
     @property
     def measured(self) -> Path:
         """What `icr evaluate` has found: `icr.rundir.measured.Measured`."""
@@ -229,6 +247,10 @@ class Layout:
     def control(self, name: str) -> Layout:
         """The run directory of a control, within this one."""
         return Layout(self.path / "controls" / name)
+
+    def controls(self) -> list[Layout]:
+        """The run directories of the controls that are there, by name."""
+        return [Layout(path.parent) for path in sorted(self.path.glob("controls/*/manifest.json"))]
 
     def round(self, number: int) -> RoundLayout:
         """Where everything of a round lies."""

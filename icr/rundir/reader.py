@@ -99,6 +99,10 @@ class Run:
         """The evaluated answers of one of the run's own models; `None` if there is no table."""
         return read_frame(self.layout.evaluation(model))
 
+    def described(self, model: str) -> pd.DataFrame | None:
+        """A model's answers with what is seen of them without a judge; `None` if there is no table."""
+        return read_frame(self.layout.described(model))
+
     def benchmarks(self) -> Run | None:
         """What `icr evaluate` has left of the run's models; `None` if it has not measured them (yet).
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Protocol
 
 from icr.checks import require_counts, require_number
-from icr.errors import ConfigError
+from icr.errors import ConfigError, near
 from icr.models.loading import LoadedModel
 from icr.types import Prompt, Response
 
@@ -109,13 +109,19 @@ def with_settings(sampler: Sampler, settings: Mapping[str, object]) -> Sampler:
     """A sampler that decodes otherwise.
 
     Raises:
-        ConfigError: it is no dataclass, so that nothing of it can be set.
+        ConfigError: it is no dataclass, so that nothing of it can be set; or it has no such setting or value.
     """
     if not is_dataclass(sampler) or isinstance(sampler, type):
         raise ConfigError(
             f"sampling: {type(sampler).__name__} must be a dataclass, so that {', '.join(settings)} can be set."
         )
-    return replace(sampler, **settings)
+    known = [field.name for field in fields(sampler) if field.init]
+    if unknown := next((name for name in settings if name not in known), None):
+        raise ConfigError(f"sampling.{unknown} is not a setting of {type(sampler).__name__}.{near(unknown, known)}")
+    try:
+        return replace(sampler, **settings)
+    except ValueError as error:
+        raise ConfigError(f"sampling: {error}.") from error
 
 
 def response(policy: LoadedModel, prompt: Prompt, prompt_ids: list[int], k: int, ids: list[int]) -> Response:

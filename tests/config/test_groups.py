@@ -44,6 +44,7 @@ ABSENT = {"strategy=deepspeed"}
 MEASURED = {
     "benchmark=lm_eval": ["model=pocket"],
     "benchmark=mt_bench": ["model=pocket", "benchmark.questions.dir=mt_bench"],
+    "benchmark=preferences": ["model=pocket", "benchmark.labelled=preferences"],
     "benchmark=win_rate": ["data=pocket"],
 }
 """What `icr evaluate` alone composes, and what that needs."""

@@ -11,6 +11,7 @@ import pytest
 from icr.evaluate import __main__ as evaluate
 from icr.pocket.assets import folder
 from icr.run import __main__ as run
+from tests.labelled_rows import write_labelled
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +87,27 @@ def test_some_models_of_a_run_in_a_directory_of_their_own(finished, tmp_path):
     assert list(results(tmp_path / "own")["figures"]) == ["M0"]
 
 
+def test_controls_are_measured_where_that_is_asked_for(finished, tmp_path, capsys):
+    labelled = f"benchmark.labelled={write_labelled(tmp_path / 'labelled', ['en', 'sw'], 6)}"
+    asked = ["benchmark=preferences", labelled, "evaluate.controls=true"]
+    assert status(str(finished), *asked, f"run.dir={tmp_path / 'out'}") == 2
+    assert "evaluate.controls: " in (said := capsys.readouterr().err)
+    assert "has no control with a trained model" in said
+    run_dir = tmp_path / "run"
+    shutil.copytree(finished, run_dir)
+    shutil.copytree(finished, run_dir / "controls" / "random_labels", ignore=shutil.ignore_patterns("benchmarks"))
+    assert evaluate.main([str(run_dir), *asked, f"run.dir={tmp_path / 'out'}"]) == 0
+    figures = results(tmp_path / "out", "preferences")["figures"]
+    assert list(figures) == ["sft", "dpo_en", "M0", "random_labels_M0"]
+    assert figures["random_labels_M0"] == figures["M0"]
+    assert figures["sft"]["preference_accuracy"] == {"mean": None, "en": None, "sw": None}
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "has the highest preference accuracy" in shown
+    # The terminal's table, the page and the CSV have them all.
+    assert "Preference accuracy, %" in (tmp_path / "out" / "leaderboard.html").read_text(encoding="utf-8")
+    assert "preferences,M0,preference_margin,sw," in (tmp_path / "out" / "leaderboard.csv").read_text(encoding="utf-8")
+
+
 def test_a_model_folder(tmp_path):
     given = ["data=pocket", f"run.dir={tmp_path / 'out'}", *SMALL[:4]]
     assert evaluate.main([str(folder("sft")), *given]) == 0
@@ -144,6 +166,31 @@ def test_they_are_known_by_content(tmp_path, capsys):
         ),
         (["data=pocket", "evaluate.modles={}"], "evaluate.modles is not a setting"),
         (["data=pocket", "judge=none"], "judge is missing"),
+        (
+            ["data=pocket", "benchmark=preferences"],
+            "benchmark.labelled must be given, as in benchmark.labelled=<value>",
+        ),
+        (
+            ["data=pocket", "benchmark=preferences", "benchmark.labelled=no"],
+            "benchmark.labelled: the folder no does not",
+        ),
+        (
+            [f"model.path={folder('sft')}", "benchmark=preferences", "benchmark.labelled=no"],
+            "benchmark.base is missing: the log-ratio of a model is against another one",
+        ),
+        (
+            ["data=pocket", "benchmark=preferences", "benchmark.labelled=no", "benchmark.rows=0"],
+            "benchmark.rows must be a whole number",
+        ),
+        (
+            [
+                "data=pocket",
+                "benchmark=preferences",
+                "benchmark.labelled=no",
+                "reward_prompt@benchmark.prompt=translate",
+            ],
+            "benchmark.prompt must leave answers as they are",
+        ),
         (["data=pocket", "evaluate.answers.dpo_en=x.{language}.json"], "a model has this name already"),
     ],
 )

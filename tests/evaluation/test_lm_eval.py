@@ -28,7 +28,7 @@ MODELS = {"sft": str(folder("sft")), "dpo_en": str(folder("dpo_en"))}
 
 
 def setting(*languages: str) -> Setting:
-    return Setting(languages, TransformersSampler(), lambda given, longest: given)
+    return Setting(languages, TransformersSampler(), lambda given, longest: given, Loader())
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def setting(languages=("en", "sw")) -> Setting:
     def usable(given, longest):
         return usable_prompts(given, renderer, [lambda p: p.text], 256, longest)
 
-    return Setting(languages, TransformersSampler(), usable)
+    return Setting(languages, TransformersSampler(), usable, Loader())
 
 
 def measured(where: Path, mt_bench: MTBench, languages=("en", "sw")):

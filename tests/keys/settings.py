@@ -218,7 +218,7 @@ def keys(cfg: DictConfig) -> dict[str, Key]:
         given = settings.data.demonstrations(codes)
     else:
         given = settings.data.preferences(codes)
-    setting = Setting(codes, settings.sampling, lambda given, max_new_tokens: given)
+    setting = Setting(codes, settings.sampling, lambda given, max_new_tokens: given, settings.model.loader)
     opened = evaluation.open(setting) if evaluation else None
     return Keys(settings, prompts, given, opened, context=2048).of_run()
 

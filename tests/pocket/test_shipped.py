@@ -29,7 +29,9 @@ def settings():
 def test_shipped_models_have_the_figures_that_they_were_built_to(name, tmp_path):
     """Exactly, but for samples that fall on a rounding tie of another processor: two answers in a hundred."""
     run = settings()
-    evaluation = run.evaluation.open(Setting(["en"], run.sampling, lambda given, max_new_tokens: given))
+    evaluation = run.evaluation.open(
+        Setting(["en"], run.sampling, lambda given, max_new_tokens: given, run.model.loader)
+    )
     keys = {f"answers/{name}": Key({}, {"model": name}), f"evaluation/{name}": Key({}, {"answers": name})}
     bench = Bench(RunDirectory(tmp_path, keys), run.model.loader, "cpu", run.seed)
     evaluation.measure(Subject(name, str(folder(name))), bench)

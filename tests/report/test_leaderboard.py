@@ -211,7 +211,7 @@ def test_without_answers_there_is_a_page_of_the_figures(tmp_path):
 
 def test_nothing_to_draw_is_an_empty_string():
     empty = Result({"sft": {"win_rate": {"mean": math.nan}}})
-    assert plots.win_rates(empty, "win_rate", ["es"], ["sft"]) == ""
+    assert plots.by_language(empty, "win_rate", ["es"], ["sft"]) == ""
     assert plots.differences(empty, "win_rate", "sft", ["es"], "0") == ""
     lonely = Difference("win_rate", "M0", "sft", "es", 1.0, math.nan, math.nan, 1)
     assert plots.differences(Result({}, [lonely]), "win_rate", "sft", ["es"], "0").startswith("<svg")

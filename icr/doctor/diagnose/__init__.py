@@ -1,6 +1,5 @@
 """Before a training is paid for: does the English pair's reward order answers in other languages?
 
-labelled.py   labelled preferences from files
 scoring.py    rewards of labelled and of sampled answers under each reward prompt
 examine.py    figures of both, and the verdict of each language
 result.py     what was found

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from icr.config import Settings
+from icr.data import labelled
 from icr.data.context import usable_prompts
-from icr.doctor.diagnose import labelled
-from icr.doctor.diagnose.labelled import LabelledSet
+from icr.data.labelled import LabelledSet
 from icr.doctor.diagnose.result import Diagnosed, LabelledFigures, OwnFigures, Result
 from icr.doctor.diagnose.sampled import OwnSamples
 from icr.doctor.diagnose.scoring import Scorer, answers
@@ -76,7 +76,7 @@ class Diagnostics:
         return Result(found, self.main, list(self.scorer.prompts), paths, self.notes)
 
     def _labelled(self, folder: Path) -> LabelledSet:
-        given = labelled.read(folder, self.settings.langs.codes, self.doctor.labelled_rows)
+        given = labelled.read(folder, self.settings.langs.codes, self.doctor.labelled_rows, key="doctor.labelled")
         if without := [code for code in self.settings.langs.codes if code not in given.rows]:
             self.notes.append(f"No labelled preferences in {', '.join(without)}.")
         kept = labelled.usable(given, self.renderer, self.texts, self.context)

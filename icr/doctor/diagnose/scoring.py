@@ -8,7 +8,7 @@ from functools import cached_property
 
 from icr.config import Settings
 from icr.data import RewardPrompt
-from icr.doctor.diagnose.labelled import Labelled
+from icr.data.labelled import Labelled, response_ids
 from icr.errors import ConfigError
 from icr.models import LoadedModel, residency
 from icr.modules import ImplicitRewardModule
@@ -92,8 +92,7 @@ class Scorer:
 def answers(rows: Sequence[Labelled], policy: LoadedModel) -> list[Response]:
     """Four responses for each row: chosen and rejected as they were given, then both at equal length.
 
-    At equal length both are cut to the first `n` tokens, `n` the length of the shorter one without its end-of-turn
-    token, and neither has an end-of-turn token: that of the shorter one would give its length away. Its `k` is 0 to 3.
+    At equal length both are cut to the first `n` tokens (`icr.data.labelled.response_ids`). Their `k` is 0 to 3.
     """
     return [response for row in rows for response in _answers(row, policy)]
 
@@ -101,8 +100,7 @@ def answers(rows: Sequence[Labelled], policy: LoadedModel) -> list[Response]:
 def _answers(row: Labelled, policy: LoadedModel) -> list[Response]:
     renderer = policy.renderer
     prompt_ids = renderer.prompt_ids(row.prompt.text)
-    whole = [renderer.response_ids(text) for text in (row.chosen, row.rejected)]
-    n = min(map(len, whole)) - 1
+    *whole, n = response_ids(row, renderer)
     cut = [ids[:n] for ids in whole]
     texts = [row.chosen, row.rejected, *map(renderer.text, cut)]
     return [

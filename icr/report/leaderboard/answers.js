@@ -1,21 +1,29 @@
-// Shows answers of two models to one prompt, beside the reference answer.
+// Shows answers of two models, or of all, to one prompt, beside the reference answer where there is one.
 (() => {
   const data = JSON.parse(at("answers-data").textContent);
-  const REFERENCE = "";
+  const [REFERENCE, ALL] = ["", "*"];  // No model is called so: their names are those of files.
+  const LONG = 700;
   const [languageBox, aBox, bBox, filterBox, promptBox] = ["language", "a", "b", "filter", "prompt"].map((name) => at(`pick-${name}`));
   if (!languageBox) return;
 
   const count = (number) => number.toLocaleString("en");
   const side = (answer) => (!answer || answer.q === null ? null : Math.sign(answer.q - 0.5));
   const flipped = (answer) => answer && answer.first !== null && answer.second !== null && (answer.first - 0.5) * (answer.second - 0.5) < 0;
-  const filters = [
-    ["all", "all prompts", () => true],
+  const either = (test) => (a, b) => [a, b].some((answer) => answer && test(answer));
+  const seen = [
+    ["off", "in another language", either((answer) => answer.off)],
+    ["cut", "cut by the token limit", either((answer) => answer.cut)],
+    ["circles", "in circles", either((answer) => answer.repeats)],
+    ["empty", "empty", either((answer) => !answer.text.trim())],
+  ];
+  const verdicts = [
     ["flips", "flips with the order", (a, b) => flipped(a) || flipped(b)],
     ["missing", "without verdict", (a, b) => [a, b].some((answer) => answer && answer.q === null)],
     ["losses", "A loses", (a) => side(a) === -1],
     ["wins", "A wins", (a) => side(a) === 1],
     ["differ", "A and B fare differently", (a, b) => side(a) !== null && side(b) !== null && side(a) !== side(b)],
   ];
+  const filters = [["all", "all prompts", () => true], ...(data.judged ? verdicts : []), ...seen];
   const shelf = () => data.languages[languageBox.value];
   const of = (prompt, box) => prompt.answers[box.value];
 
@@ -40,13 +48,23 @@
     if (answer.repeats) foot.appendChild(make("span", "warn", "runs in circles"));
     return foot;
   };
+  const fold = (box, text) => {
+    if (text.length <= LONG) return [];
+    box.classList.add("folded");
+    const button = make("button", "", "Show all of it");
+    button.type = "button";
+    button.addEventListener("click", () => {
+      button.textContent = box.classList.toggle("folded") ? "Show all of it" : "Fold it";
+    });
+    return [button];
+  };
   const card = (name, answer, language, judged) => {
     const tint = judged ? { "1": "best", "-1": "worst" }[side(answer)] || "" : "";
     const box = make("article", `answer ${tint}`);
     const head = box.appendChild(make("div", "response-head"));
     head.appendChild(make("strong", "reward", name));
     if (judged) head.append(...verdict(answer));
-    box.append(speech(answer.text, language), facts(answer));
+    box.append(speech(answer.text, language), ...fold(box, answer.text), facts(answer));
     return box;
   };
 
@@ -60,13 +78,13 @@
     const asked = make("div", "prompts");
     asked.appendChild(make("div")).append(make("h4", "", `Prompt ${prompt.id} (${language})`), speech(prompt.prompt, language));
     const pair = make("div", "pair");
-    const boxes = bBox.value === REFERENCE || aBox.value === bBox.value ? [aBox] : [aBox, bBox];
-    for (const box of boxes) {
-      const name = data.models[box.value];
-      const answer = of(prompt, box);
-      pair.appendChild(answer ? card(name, answer, language, true) : make("p", "note", `${name} has no answer to this prompt.`));
+    const chosen = [aBox, bBox].map((box) => box.value);
+    const shown = chosen.includes(ALL) ? Object.keys(data.models) : new Set(chosen.filter((model) => model !== REFERENCE));
+    for (const model of shown) {
+      const [name, answer] = [data.models[model], prompt.answers[model]];
+      pair.appendChild(answer ? card(name, answer, language, data.judged) : make("p", "note", `${name} has no answer to this prompt.`));
     }
-    pair.appendChild(card("Reference answer", prompt.reference, language, false));
+    if (prompt.reference) pair.appendChild(card("Reference answer", prompt.reference, language, false));
     target.replaceChildren(asked, pair);
   };
   const pick = () => {
@@ -93,10 +111,11 @@
   const models = Object.entries(data.models);
   fill(languageBox, languages.map((language) => [language, language]));
   fill(aBox, models);
-  fill(bBox, [...models, [REFERENCE, "reference answer"]]);
+  const others = models.length > 1 ? [[ALL, "all models"]] : [];
+  fill(bBox, [...models, ...others, ...(data.judged ? [[REFERENCE, "reference answer"]] : [])]);
   languageBox.value = languages.find((language) => language !== "en") || languages[0];
   aBox.value = models[models.length - 1][0];
-  bBox.value = models.length > 1 ? models[0][0] : REFERENCE;
+  bBox.value = models.length < 2 && data.judged ? REFERENCE : data.judged || models.length < 2 ? models[0][0] : ALL;
   countFilters();
   for (const box of [languageBox, aBox, bBox]) box.addEventListener("change", countFilters);
   filterBox.addEventListener("change", pick);

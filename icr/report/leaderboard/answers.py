@@ -33,11 +33,11 @@ class Answer(TypedDict):
 
 
 class Compared(TypedDict):
-    """A prompt, the reference answer to it, and each model's first answer, by name."""
+    """A prompt, the reference answer to it (None where nothing was judged), and each model's first answer, by name."""
 
     id: str
     prompt: str
-    reference: Answer
+    reference: Answer | None
     answers: dict[str, Answer]
 
 
@@ -49,8 +49,12 @@ class Shelf(TypedDict):
 
 
 class Answers(TypedDict):
-    """What the page carries: names of the models with their display names, and prompts by language."""
+    """What the page carries: names of the models with their display names, and prompts by language.
 
+    `judged` says whether answers have verdicts.
+    """
+
+    judged: bool
     models: dict[str, str]
     languages: dict[str, Shelf]
 
@@ -61,13 +65,20 @@ def judged(run: Run, models: Sequence[str]) -> dict[str, pd.DataFrame]:
     return {model: frame for model, frame in found.items() if frame is not None and len(frame)}
 
 
+def described(run: Run, models: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Answers that nobody has judged, of the models that have some: rows are of `icr.evaluation.answers`."""
+    found = {model: run.described(model) for model in models}
+    return {model: frame for model, frame in found.items() if frame is not None and len(frame)}
+
+
 def collect(run: Run, models: Sequence[str], languages: Sequence[str]) -> Answers:
     """Prompts with the answers of all models, by language, in the order of the tables.
 
     Prompts are taken in turns (the first of each language, then the second …) until `samples.BYTES` is reached, so that
     a long-winded language does not crowd out another.
     """
-    tables = judged(run, models)
+    with_verdicts = judged(run, models)
+    tables = with_verdicts or described(run, models)
     waiting = _by_prompt(tables)
     order = [l for l in dict.fromkeys([*languages, *waiting]) if l in waiting]
     shelves: dict[str, Shelf] = {language: {"total": len(waiting[language]), "prompts": []} for language in order}
@@ -82,7 +93,8 @@ def collect(run: Run, models: Sequence[str], languages: Sequence[str]) -> Answer
                 shelves[language]["prompts"].append(entry)
         if spent > 0.98 * samples.BYTES:
             break
-    return {"models": {model: display_name(model) for model in tables}, "languages": shelves}
+    names = {model: display_name(model) for model in tables}
+    return {"judged": bool(with_verdicts), "models": names, "languages": shelves}
 
 
 def _by_prompt(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[dict[str, list[samples.Row]]]]:
@@ -96,10 +108,11 @@ def _by_prompt(tables: Mapping[str, pd.DataFrame]) -> dict[str, list[dict[str, l
 
 def _compared(rows: Mapping[str, Sequence[samples.Row]]) -> Compared:
     first = next(iter(rows.values()))[0]
+    opponent = first.get("opponent")
     return {
         "id": first["id"],
         "prompt": samples.clip(first["prompt"]),
-        "reference": _answer({"text": first["opponent"], "characters": len(first["opponent"])}),
+        "reference": _answer({"text": opponent, "characters": len(opponent)}) if opponent is not None else None,
         "answers": {model: _answer(own[0], len(own)) for model, own in rows.items()},
     }
 

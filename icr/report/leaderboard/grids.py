@@ -1,4 +1,4 @@
-"""What benchmarks have found, as tables for the page and the terminal alike, as a long table, and in a sentence."""
+"""What benchmarks have found, as tables for the page and the terminal alike, and as a long table."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def models_of(measured: Measured) -> list[str]:
 
 
 def figures_of(result: Result) -> list[str]:
-    """Names of a benchmark's figures, without the standard errors, which stand beside theirs."""
+    """Names of a benchmark's figures, without standard errors and ends of intervals, which stand beside theirs."""
     names = dict.fromkeys(name for own in result.figures.values() for name in own)
-    return [name for name in names if not (name.endswith("_se") and name.removesuffix("_se") in names)]
+    others = {f"{name}{suffix}" for name in names for suffix in ("_se", "_low", "_high")}
+    return [name for name in names if name not in others]
 
 
 def main_figures(benchmark: str, result: Result) -> list[str]:
@@ -71,13 +72,12 @@ def overview(measured: Measured) -> Grid | None:
                 by_model = {d.model: d for d in differences_of(result, figure, baseline) if d.language == "mean"}
                 for row, model in zip(grid.rows, models, strict=True):
                     row.append(interval(by_model.get(model), _decimals(result, figure)))
-    errors = any(
-        f"{figure}_se" in own for r in measured.results.values() for own in r.figures.values() for figure in own
-    )
+    shown = {f for name, r in measured.results.items() for main in main_figures(name, r) for f in beside(r, main)}
     parts = [
         _mean_note(measured.languages),
-        "± is one standard error over prompts." if errors else "",
-        "In brackets the 95 % interval of the difference on the same prompts." if _has_differences(measured) else "",
+        "± is one standard error over prompts." if "_se" in shown else "",
+        "In brackets behind a figure is its 95 % interval over prompts." if "_low" in shown else "",
+        "Differences are on the same prompts, with 95 % intervals." if _has_differences(measured) else "",
     ]
     grid.note = " ".join(filter(None, parts))
     return grid if len(grid.columns) > 1 else None
@@ -153,28 +153,13 @@ def signed(number: float, digits: int) -> str:
     return text[1:] if float(text.strip("–") or 0) == 0 and text != "–" else text.replace("-", "−")
 
 
-def headline(measured: Measured) -> str:
-    """What was found in a sentence, such as `"M1 has the highest win rate: 60.0 ±1.5 %, mean over 7 target languages"`.
-
-    The difference to the baseline follows, where there is one: `"; +28.1 [+25.0, +31.2] points against SFT"`.
-    """
-    result = measured.results.get(WIN_RATE)
-    rates = {m: value(own, WIN_RATE) for m, own in result.figures.items()} if result else {}
-    known = {model: rate for model, rate in rates.items() if math.isfinite(rate)}
-    if result is None or not known:
-        count = len(models_of(measured))
-        names = ", ".join(measured.results) or "nothing yet"
-        return f"{count} model{'s' if count != 1 else ''} measured by {names}"
-    best = max(known, key=lambda model: known[model])
-    error = value(result.figures[best], f"{WIN_RATE}_se")
-    rate = number(known[best]) + (f" ±{number(error)}" if math.isfinite(error) else "")
-    languages = [key for key in result.figures[best][WIN_RATE] if key != "mean"]
-    claim = "has the highest win rate" if len(known) > 1 else "has a win rate of"
-    sentence = f"{display_name(best)} {claim}{':' if len(known) > 1 else ''} {rate} %{_over(languages)}"
-    gains = [d for d in result.differences if (d.figure, d.model, d.language) == (WIN_RATE, best, "mean")]
-    return (
-        f"{sentence}; {interval(gains[0], 1)} points against {display_name(gains[0].baseline)}" if gains else sentence
-    )
+def spread(own: Figures, figure: str, key: str, digits: int) -> str:
+    """What stands behind a figure: `" ±1.5"`, its standard error, or `" [58.1, 61.9]"`, its interval, or nothing."""
+    found, error = value(own, figure, key), value(own, f"{figure}_se", key)
+    low, high = (value(own, f"{figure}_{end}", key) for end in ("low", "high"))
+    if math.isfinite(low) and math.isfinite(high):
+        return f" [{number(low, digits)}, {number(high, digits)}]"
+    return f" ±{number(error, digits)}" if math.isfinite(found) and math.isfinite(error) else ""
 
 
 def long_table(measured: Measured) -> pd.DataFrame:
@@ -239,15 +224,14 @@ def _add_column(grid: Grid, heading: str, figure: str, result: Result, models: S
 
 
 def _cells(figure: str, result: Result, models: Sequence[str], key: str) -> tuple[list[str], list[int]]:
-    """A figure of each model with ± its standard error, and which of them are the best."""
+    """A figure of each model with ± its standard error or its interval, and which of them are the best."""
     digits, cells, rounded = _decimals(result, figure), [], {}
     for index, model in enumerate(models):
         own = result.figures.get(model, {})
-        found, error = value(own, figure, key), value(own, f"{figure}_se", key)
+        found = value(own, figure, key)
         if math.isfinite(found):
             rounded[index] = round(found, digits) + 0.0  # No minus before what rounds to zero.
-        both = math.isfinite(found) and math.isfinite(error)
-        cells.append(number(rounded.get(index, math.nan), digits) + (f" ±{number(error, digits)}" if both else ""))
+        cells.append(number(rounded.get(index, math.nan), digits) + spread(own, figure, key, digits))
     marked = named(figure).best and len(rounded) > 1
     return cells, [index for index, found in rounded.items() if marked and found == max(rounded.values())]
 
@@ -260,6 +244,12 @@ def _baselines(result: Result, figure: str) -> list[str]:
     return [baseline for name, baseline in compared(result) if name == figure]
 
 
+def beside(result: Result, figure: str) -> list[str]:
+    """What stands beside a figure: `_se`, or `_low` and `_high`."""
+    known = {name for own in result.figures.values() for name in own}
+    return [suffix for suffix in ("_se", "_low", "_high") if f"{figure}{suffix}" in known]
+
+
 def _has_differences(measured: Measured) -> bool:
     return any(result.differences for result in measured.results.values())
 
@@ -270,10 +260,3 @@ def _mean_note(languages: Sequence[str]) -> str:
         return ""
     over = f"the {len(targets)} target languages" if len(targets) > 1 else targets[0]
     return f"The mean is over {over}, English apart."
-
-
-def _over(languages: Sequence[str]) -> str:
-    targets = [language for language in languages if language != "en"]
-    if len(targets) < 2:
-        return f" in {(targets or ['en'])[0]}"
-    return f", mean over {len(targets)} target languages"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from icr.metrics import Figure
+from icr.metrics import Figure, PreferenceFigure
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FigureName:
         return 1 if max(known) >= 10 else 2 if max(known) > 1 else 3
 
 
-SHORT = {
+SHORT: dict[Figure | PreferenceFigure, FigureName] = {
     Figure.WIN_RATE: FigureName("Win rate, %", 1, best=True),
     Figure.LC_WIN_RATE: FigureName("Length-controlled win rate, %", 1, best=True),
     Figure.JUDGE_SCORE: FigureName("Judge score", 2, best=True),
@@ -51,8 +51,23 @@ SHORT = {
     Figure.TRUNCATION_RATE: FigureName("Cut, %", 1),
     Figure.REPETITION_RATE: FigureName("Repeating, %", 1),
     Figure.OFF_LANGUAGE_RATE: FigureName("Off-language, %", 1),
+    Figure.DISTINCT_RATE: FigureName("Distinct, %", 1),
 }
 """What has a heading shorter than its name; `icr.metrics` says what they are."""
+SHORT |= {
+    PreferenceFigure.ACCURACY: FigureName("Preference accuracy, %", 1, best=True),
+    PreferenceFigure.ACCURACY_GIVEN: FigureName("Preference accuracy as given, %", 1, best=True),
+    PreferenceFigure.TIES: FigureName("Ties, %", 1),
+    PreferenceFigure.MARGIN: FigureName("Margin, nats per token", 4),
+    PreferenceFigure.LIKELIER: FigureName("Chosen likelier, %", 1),
+    PreferenceFigure.LIKELIER_GIVEN: FigureName("Chosen likelier as given, %", 1),
+    PreferenceFigure.BASE_LIKELIER: FigureName("Chosen likelier under the base, %", 1),
+    PreferenceFigure.BASE_LESS_LIKELY: FigureName("Chosen less likely under the base, %", 1),
+    PreferenceFigure.CHOSEN_LOGP: FigureName("log π of chosen, nats per token", 3),
+    PreferenceFigure.REJECTED_LOGP: FigureName("log π of rejected, nats per token", 3),
+    PreferenceFigure.PROMPTS: FigureName("Labelled prompts", 0, counted=True),
+    PreferenceFigure.ROWS: FigureName("Labelled rows", 0, counted=True),
+}
 FIGURES = {
     figure.value: replace(short, about=f"{figure.about[0].upper()}{figure.about[1:]}.")
     for figure, short in SHORT.items()

@@ -13,6 +13,7 @@ from icr.report import pages
 from icr.report.leaderboard import answers, grids, plots
 from icr.report.leaderboard.alpaca import write_alpaca_eval
 from icr.report.leaderboard.names import named
+from icr.report.leaderboard.sentence import headline
 from icr.report.page import CONFIG_LIMIT
 from icr.report.tables import Grid, display_name
 from icr.rundir import atomic
@@ -54,13 +55,17 @@ def render(run: Run, measured: Measured) -> str:
         run=run,
         measured=measured,
         name=run.directory.resolve().name,
-        headline=grids.headline(measured),
+        headline=headline(measured),
         overview=grids.overview(measured),
         main=_main(result, measured) if result else [],
         differences=[d for name, r in measured.results.items() for d in _differences(name, r, languages)],
         checks=grids.checks(measured),
         details=_details(result, measured) if result else [],
-        others=[(name, _other(name, r, measured)) for name, r in measured.results.items() if name != grids.WIN_RATE],
+        others=[
+            (name, _picture(name, r, measured), _other(name, r, measured))
+            for name, r in measured.results.items()
+            if name != grids.WIN_RATE
+        ],
         models=[(display_name(model), measured.models.get(model, "")) for model in models],
         embedded=embedded,
         embedded_json=pages.script_json(embedded),
@@ -74,7 +79,7 @@ def _main(result: Result, measured: Measured) -> list[tuple[str, Markup, Grid | 
     return [
         (
             named(figure).title,
-            Markup(plots.win_rates(result, figure, measured.languages, models)),
+            Markup(plots.by_language(result, figure, measured.languages, models)),
             grids.by_language(result, figure, measured.languages, models),
         )
         for figure in grids.main_figures(grids.WIN_RATE, result)
@@ -82,10 +87,12 @@ def _main(result: Result, measured: Measured) -> list[tuple[str, Markup, Grid | 
 
 
 def _differences(benchmark: str, result: Result, languages: Sequence[str]) -> list[tuple[Markup, Grid]]:
-    """Picture and table of each figure and baseline."""
-    found = []
+    """Table of each figure and baseline, with a picture for what is in the overview, or is to the first baseline."""
+    found, drawn = [], set(grids.main_figures(benchmark, result))
     for number, (figure, baseline) in enumerate(grids.compared(result)):
-        picture = plots.differences(result, figure, baseline, languages, f"difference-{benchmark}-{number}")
+        picture = ""
+        if figure in drawn or (figure, baseline) == next(pair for pair in grids.compared(result) if pair[0] == figure):
+            picture = plots.differences(result, figure, baseline, languages, f"difference-{benchmark}-{number}")
         found.append((Markup(picture), grids.differences_grid(result, figure, baseline, languages)))
     return found
 
@@ -94,6 +101,17 @@ def _details(result: Result, measured: Measured) -> list[Grid]:
     others = [name for name in grids.figures_of(result) if name not in grids.MAIN]
     models = grids.models_of(measured)
     return [g for name in others if (g := grids.by_language(result, name, measured.languages, models))]
+
+
+def _picture(name: str, result: Result, measured: Measured) -> Markup:
+    """The first figure of another benchmark, drawn; empty where it has no intervals."""
+    models = grids.models_of(measured)
+    pictures = (
+        plots.by_language(result, figure, measured.languages, models)
+        for figure in grids.main_figures(name, result)
+        if grids.beside(result, figure)
+    )
+    return Markup(next(pictures, ""))
 
 
 def _other(name: str, result: Result, measured: Measured) -> list[Grid]:

@@ -1,11 +1,9 @@
-"""Figures of the leaderboard: win rates by language, and differences. Each returns inline SVG, or `""`."""
+"""Figures of the leaderboard: what is measured, by language, and differences. Each returns inline SVG, or `""`."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from icr.report.leaderboard.grids import differences_of, value
 from icr.report.leaderboard.names import named
@@ -17,13 +15,13 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from icr.rundir.measured import Difference, Result
+    from icr.rundir.measured import Difference, Figures, Result
 
 Z = 1.96  # of a 95 % interval
 PANELS = 3  # of differences side by side
 
 
-def win_rates(result: Result, figure: str, languages: Sequence[str], models: Sequence[str]) -> str:
+def by_language(result: Result, figure: str, languages: Sequence[str], models: Sequence[str]) -> str:
     """A dot per model in each language, the mean first, with its 95 % interval; `""` without any."""
     models = [
         model for model in models if any(map(math.isfinite, result.figures.get(model, {}).get(figure, {}).values()))
@@ -41,23 +39,30 @@ def win_rates(result: Result, figure: str, languages: Sequence[str], models: Seq
         tint = _tint(index)
         for row, key in enumerate(keys):
             place = row * band + (index - (len(models) - 1) / 2) * step
-            rate, error = value(own, figure, key), value(own, f"{figure}_se", key)
-            if math.isfinite(rate):
-                low, high = np.clip([rate - Z * error, rate + Z * error], 0, 100)
-                _dot(axes, rate, (low, high), place, tint, MARKERS[index % len(MARKERS)])
+            if math.isfinite(found := value(own, figure, key)):
+                _dot(axes, found, _ends(own, figure, key), place, tint, MARKERS[index % len(MARKERS)])
         axes.plot([], [], color=tint, marker=MARKERS[index % len(MARKERS)], linestyle="", label=display_name(model))
     for row in range(1, len(keys)):
         axes.axhline((row - 0.5) * band, color=RULE, linewidth=0.7)
     axes.set_yticks([row * band for row in range(len(keys))], keys, color=INK)
     axes.get_yticklabels()[0].set_fontweight("bold" if keys[0] == "mean" else "normal")
     axes.set_ylim((len(keys) - 0.5) * band, -0.5 * band)
-    if (limits := axes.get_xlim())[0] <= 50 <= limits[1]:
+    if "%" in named(figure).title and (limits := axes.get_xlim())[0] <= 50 <= limits[1]:
         axes.axvline(50, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel(named(figure).title.lower(), color=MUTED)
     plot.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9, labelcolor=INK, handletextpad=0.1)
     return inline(
         plot, f"board-{figure}", f"{named(figure).title}: each model, mean and by language, with 95 % intervals"
     )
+
+
+def _ends(own: Figures, figure: str, key: str) -> tuple[float, float]:
+    """A figure's 95 % interval: as it was measured, or by its standard error; NaN where it has neither."""
+    if f"{figure}_low" in own:
+        return value(own, f"{figure}_low", key), value(own, f"{figure}_high", key)
+    found, error = value(own, figure, key), value(own, f"{figure}_se", key)
+    low, high = found - Z * error, found + Z * error
+    return (max(low, 0.0), min(high, 100.0)) if "%" in named(figure).title else (low, high)
 
 
 def differences(result: Result, figure: str, baseline: str, languages: Sequence[str], name: str) -> str:
@@ -81,7 +86,8 @@ def differences(result: Result, figure: str, baseline: str, languages: Sequence[
                 _difference(axes, d, keys.index(d.language))
         axes.set_yticks(range(len(keys)), keys, color=INK)
         axes.set_ylim(len(keys) - 0.5, -0.5)
-        axes.set_xlabel("points" if "%" in named(figure).title else "", color=MUTED)
+        unit = named(figure).title.partition(", ")[2]
+        axes.set_xlabel("points" if unit == "%" else unit, color=MUTED)
     for axes in panels[len(models) :]:
         axes.set_visible(False)
     label = f"{named(figure).title}: differences to {display_name(baseline)} with 95 % intervals"

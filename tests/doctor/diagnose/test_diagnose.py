@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,57 +13,19 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from icr.doctor.diagnose.scoring import Scorer
-from icr.pocket import PocketPrompts
-from icr.pocket.answers import Marks, compose
 from icr.pocket.assets import folder
-from icr.pocket.lexicon import language
-from icr.pocket.specs import Spec
 from icr.rewards.pairing import DISAGREE
 from tests.doctor.conftest import *  # noqa: F403  The fixtures of the doctor.
+from tests.labelled_rows import write_labelled
 
 LANGUAGES = ("th",)
 FEW = ["doctor.labelled_rows=20", "doctor.own_prompts=6"]
 
 
-def preference_rows(prompt, rng: random.Random, count: int) -> list[dict]:
-    """Pairs of answers that differ in one mark of the judge's, which is good in chosen and bad in rejected."""
-    rows = []
-    for _ in range(count):
-        good = [rng.random() < 0.5 for _ in range(5)]
-        bad = list(good)
-        place = rng.randrange(5)
-        good[place], bad[place] = True, False
-        spec, spoken = Spec.from_id(prompt.id), language(prompt.language)
-        chosen, rejected = (compose(spec, spoken, Marks(*marks), rng) for marks in (good, bad))
-        rows.append(
-            {
-                "id": prompt.id,
-                "prompt": prompt.text,
-                "prompt_en": prompt.english,
-                "chosen": chosen,
-                "rejected": rejected,
-            }
-        )
-    return rows
-
-
-def write_labelled(target: Path, languages: Sequence[str], prompts: int, of_each: int = 1) -> str:
-    """A folder of labelled preferences of the embedded world, as an override."""
-    rng = random.Random(0)
-    target.mkdir()
-    for code in languages:
-        rows = [
-            r for p in PocketPrompts(prompts).prompts([code], "train").prompts for r in preference_rows(p, rng, of_each)
-        ]
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (target / f"{code}.jsonl").write_text(text, encoding="utf-8")
-    return f"doctor.labelled={target}"
-
-
 @pytest.fixture
 def labelled(tmp_path) -> str:
     """160 rows of as many prompts."""
-    return write_labelled(tmp_path / "labelled", LANGUAGES, 160)
+    return f"doctor.labelled={write_labelled(tmp_path / 'labelled', LANGUAGES, 160)}"
 
 
 @pytest.fixture
@@ -192,7 +153,8 @@ def test_nothing_to_diagnose_is_a_mistake(diagnose):
 def test_every_language_of_the_world(examine, tmp_path):
     """All eight languages with 240 rows each: the reward orders answers in every one of them."""
     codes = ("en", "es", "ru", "de", "fr", "bn", "sw", "th")
-    examined = examine("diagnose", write_labelled(tmp_path / "labelled", codes, 80, 3), "doctor.own_prompts=40")
+    folder = write_labelled(tmp_path / "labelled", codes, 80, 3)
+    examined = examine("diagnose", f"doctor.labelled={folder}", "doctor.own_prompts=40")
     assert examined.status == 0
     for code in codes:
         languages = examined.results["languages"][code]

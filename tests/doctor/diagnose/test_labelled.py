@@ -1,72 +1,16 @@
-"""Labelled preferences from files: joined by id, weighed by category, cut to one length, and what is refused."""
+"""Labelled answers cut to one length, and how well rewards order them."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 
-from icr.data import MultilingualPrompt
-from icr.doctor.diagnose import labelled
+from icr.data import labelled
 from icr.doctor.diagnose.scoring import answers
-from icr.errors import DataError
 from icr.evaluation.diagnosis.accuracy import accuracies, baselines
 from icr.evaluation.diagnosis.samples import tabulated
+from tests.labelled_rows import row, write
 from tests.rounds.rows import response, scored
-
-
-def write(folder, **files: list[dict]):
-    """`<lang>.jsonl` for each language."""
-    for code, rows in files.items():
-        (folder / f"{code}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return folder
-
-
-def row(id, prompt: str, **more) -> dict:
-    """A row as M-RewardBench has it."""
-    return {"id": id, "prompt": prompt, "chosen": "good answer", "rejected": "bad", "chosen_model": "x", **more}
-
-
-def test_english_prompts_are_joined_by_id(tmp_path):
-    english = [row(7, "Name a hill."), row(3, "Name a river.")]
-    write(tmp_path, en=english, sw=[row(3, "Taja mto.", subset="hep-go"), row(7, "Taja kilima.", subset="donotanswer")])
-    given = labelled.read(tmp_path, ["en", "sw", "fr"], None)
-    assert list(given.rows) == ["en", "sw"]
-    assert [(r.prompt.id, r.prompt.text, r.prompt.english, r.category) for r in given.rows["sw"]] == [
-        ("3", "Taja mto.", "Name a river.", "Reasoning"),
-        ("7", "Taja kilima.", "Name a hill.", "Safety"),
-    ]
-    assert [r.prompt.english for r in given.rows["en"]] == ["Name a hill.", "Name a river."]
-    assert len(labelled.read(tmp_path, ["sw"], 1).rows["sw"]) == 1
-
-
-def test_rows_of_one_instruction_are_one_cluster(tmp_path):
-    write(tmp_path, sw=[row("a", "Taja mto.", prompt_en="Name a river.", category="Chat")] * 2)
-    rows = labelled.read(tmp_path, ["sw"], None).rows["sw"]
-    assert [r.cluster for r in rows] == ["a", "a"]
-    assert len({r.prompt.id for r in rows}) == 2
-    assert rows[0].category == "Chat"
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ([{"prompt": "Taja mto.", "chosen": "a", "rejected": "b"}], "line 1: it has no prompt_en, and en.jsonl has no"),
-        ([{"prompt": "Taja mto.", "prompt_en": "x", "chosen": "a"}], "line 1: the field 'rejected' is missing"),
-        ([], "holds no labelled preferences"),
-    ],
-)
-def test_what_is_missing_is_named(tmp_path, rows, words):
-    write(tmp_path, sw=rows)
-    with pytest.raises(DataError, match=words):
-        labelled.read(tmp_path, ["sw"], None)
-
-
-def test_a_folder_without_the_languages_is_refused(tmp_path):
-    write(tmp_path, swa=[row(1, "Taja mto.")])
-    with pytest.raises(DataError, match=r"has no <lang>\.jsonl for any of sw; languages with a file there: swa"):
-        labelled.read(tmp_path, ["sw"], None)
 
 
 @pytest.fixture
@@ -75,27 +19,9 @@ def policy(loaded, shared_model):
     return loaded(shared_model())
 
 
-def test_unusable_rows_are_counted(tmp_path, policy):
-    rows = [
-        row(1, "a", prompt_en="a"),
-        row(2, "b", prompt_en="b", chosen="bad"),
-        row(3, "c", prompt_en="c <end>"),
-        row(4, "d" * 60, prompt_en="d"),
-    ]
-    given = labelled.read(write(tmp_path, sw=rows), ["sw"], None)
-    kept = labelled.usable(given, policy.renderer, [MultilingualPrompt().text], context=40)
-    assert [r.prompt.id for r in kept.rows["sw"]] == ["1"]
-    assert dict(kept.skipped["sw"]) == {
-        "chosen equals rejected": 1,
-        "contains turn tokens": 1,
-        "longer than the context": 1,
-    }
-
-
 def test_at_equal_length_neither_answer_has_an_end(tmp_path, policy):
-    given = labelled.read(
-        write(tmp_path, sw=[row(1, "a", prompt_en="a", chosen="longer", rejected="abc")]), ["sw"], None
-    )
+    folder = write(tmp_path, sw=[row(1, "a", prompt_en="a", chosen="longer", rejected="abc")])
+    given = labelled.read(folder, ["sw"], None, key="doctor.labelled")
     end = policy.renderer.end_of_turn_id
     whole, other, cut, short = answers(given.rows["sw"], policy)
     assert (whole.response_ids[-1], other.response_ids[-1]) == (end, end)

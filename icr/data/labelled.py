@@ -54,26 +54,32 @@ class LabelledSet:
     skipped: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-def read(folder: Path, languages: Sequence[str], most: int | None) -> LabelledSet:
+def read(
+    folder: Path, languages: Sequence[str], most: int | None, *, key: str, needs_english: bool = True
+) -> LabelledSet:
     """The first `most` rows of `<lang>.jsonl` for each of the languages that has a file.
 
     A line has `prompt`, `chosen` and `rejected`, and the English prompt as `prompt_en`. Where it has none, its `id` is
     looked up in `en.jsonl`, as M-RewardBench's rows are joined. `category`, or RewardBench's category of `subset`, says
     what the mean is taken over.
 
+    Args:
+        key: the setting that names the folder, for errors.
+        needs_english: whether the English prompt must be known; else the prompt stands in for it.
+
     Raises:
         DataError: the folder or all files are missing, a line is malformed, or an English prompt is not to be found.
     """
     if not folder.is_dir():
-        raise DataError(f"doctor.labelled: the folder {folder} does not exist.{near_folder(folder)}")
+        raise DataError(f"{key}: the folder {folder} does not exist.{near_folder(folder)}")
     there = [code for code in languages if (folder / f"{code}.jsonl").is_file()]
     if not there:
         found = ", ".join(sorted(path.stem for path in folder.glob("*.jsonl"))) or "none"
         raise DataError(
-            f"doctor.labelled: {folder} has no <lang>.jsonl for any of {', '.join(languages)}; languages with a file "
+            f"{key}: {folder} has no <lang>.jsonl for any of {', '.join(languages)}; languages with a file "
             f"there: {found}. Choose them with langs=[…]."
         )
-    english = _English(folder / "en.jsonl")
+    english = _English(folder / "en.jsonl") if needs_english else None
     return LabelledSet({code: _rows(folder / f"{code}.jsonl", code, english, most) for code in there})
 
 
@@ -88,8 +94,18 @@ def usable(given: LabelledSet, renderer: Renderer, texts: Texts, context: int | 
     for code, rows in given.rows.items():
         reasons = [_unusable(row, renderer, texts, context) for row in rows]
         kept[code] = [row for row, reason in zip(rows, reasons, strict=True) if not reason]
-        skipped[code] = Counter(reason for reason in reasons if reason)
+        skipped[code] = given.skipped.get(code, Counter()) + Counter(reason for reason in reasons if reason)
     return LabelledSet(kept, skipped)
+
+
+def response_ids(row: Labelled, renderer: Renderer) -> tuple[list[int], list[int], int]:
+    """Tokens of chosen and rejected, each with its end of turn, and the length `n` at which both are equally long.
+
+    That is the length of the shorter one without its end-of-turn token: the first `n` tokens of neither have one, which
+    would give the length of the shorter one away.
+    """
+    chosen, rejected = (renderer.response_ids(text) for text in (row.chosen, row.rejected))
+    return chosen, rejected, min(len(chosen), len(rejected)) - 1
 
 
 def _unusable(row: Labelled, renderer: Renderer, texts: Texts, context: int | None) -> str:
@@ -107,7 +123,7 @@ def _unusable(row: Labelled, renderer: Renderer, texts: Texts, context: int | No
     return "" if fits(max(prompts), context, max(sides)) else TOO_LONG
 
 
-def _rows(path: Path, code: str, english: _English, most: int | None) -> list[Labelled]:
+def _rows(path: Path, code: str, english: _English | None, most: int | None) -> list[Labelled]:
     rows: list[Labelled] = []
     seen: Counter[str] = Counter()
     for where, row in read_jsonl(path):
@@ -115,7 +131,7 @@ def _rows(path: Path, code: str, english: _English, most: int | None) -> list[La
         id = _id(row) or where.rpartition(" ")[2]
         seen[id] += 1
         unique = id if seen[id] == 1 else f"{id} ({seen[id]})"
-        original = prompt if code == "en" else english.of(where, row)
+        original = prompt if code == "en" or english is None else english.of(where, row)
         rows.append(
             Labelled(
                 Prompt(unique, code, prompt, original),

@@ -7,7 +7,7 @@ import pytest
 from icr.evaluation import paired_difference, share_interval
 from icr.evaluation.answers.described import DescribedAnswer
 from icr.evaluation.answers.figures import columns, result
-from icr.metrics import Figure
+from icr.metrics import AnswerFigure, Figure
 
 
 def answer(id: str, text: str, k: int = 0, code: str = "sw", **more) -> DescribedAnswer:
@@ -41,8 +41,8 @@ def test_rates_are_of_answers_and_lengths_are_means():
 def test_of_several_answers_the_different_ones_are_counted():
     rows = [answer("0", text, k) for k, text in enumerate("aab")] + [answer("1", "c", k) for k in range(3)]
     found = columns(rows)
-    assert found[Figure.DISTINCT_RATE] == pytest.approx([200 / 3, 100 / 3])
-    assert Figure.DISTINCT_RATE not in columns([answer("0", "a"), answer("1", "a")])
+    assert found[AnswerFigure.DISTINCT_RATE] == pytest.approx([200 / 3, 100 / 3])
+    assert AnswerFigure.DISTINCT_RATE not in columns([answer("0", "a"), answer("1", "a")])
 
 
 def test_what_is_not_known_of_every_answer_is_no_figure():

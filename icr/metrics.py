@@ -157,7 +157,6 @@ class Figure(_Described):
     TRUNCATION_RATE = "truncation_rate", "%", "answers that were cut at the largest number of tokens"
     REPETITION_RATE = "repetition_rate", "%", "answers that run in circles"
     OFF_LANGUAGE_RATE = "off_language_rate", "%", "answers in another language than their prompt"
-    DISTINCT_RATE = "distinct_rate", "%", "different answers among those to one prompt"
 
     @property
     def logged(self) -> str:
@@ -167,6 +166,17 @@ class Figure(_Described):
     def of(self, language: str) -> str:
         """Name under which the figure of one language is logged, on the same axis."""
         return f"{language}/{self.logged}"
+
+
+class AnswerFigure(_Described):
+    """What is measured about answers that nobody has judged, besides those of `Figure` that need no judge.
+
+    Attributes:
+        unit: of the values.
+        about: one line on what is measured.
+    """
+
+    DISTINCT_RATE = "distinct_rate", "%", "different answers among those to one prompt"
 
 
 class PreferenceFigure(_Described):

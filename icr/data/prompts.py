@@ -55,7 +55,8 @@ class ParallelPrompts:
                 `on_missing=error`) an id is missing in one language.
         """
         if split != self.holds:
-            raise ConfigError(f"{self.key}: its files hold one split, {self.holds!r}, and not {split!r}.")
+            group = self.key.partition(".")[0]
+            raise ConfigError(f"{group}=parallel has no {split!r} split; its files hold {self.holds} prompts only.")
         folder = Path(self.dir)
         if not folder.is_dir():
             raise DataError(f"{self.key}.dir: the folder {folder} does not exist.{near_folder(folder)}")

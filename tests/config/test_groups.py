@@ -23,6 +23,7 @@ NEEDED = {
     "data=parallel": ["data.dir=prompts", "model.path=policy", "reward_pair.reference=sft"],
     "data=pocket_demonstrations": ["stage=sft"],
     "evaluation=m_arena_hard": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.jsonl'"],
+    "evaluation=parallel": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.json'"],
     "evaluation=x_alpacaeval": ["evaluation.prompts.dir=prompts", "evaluation.references.files='{language}.json'"],
     "data=preferences": ["stage=english_dpo", "data.file=preferences.jsonl", "model.path=sft"],
     "judge=none": ["evaluation=none"],
@@ -42,6 +43,7 @@ ABSENT = {"strategy=deepspeed"}
 """Needs what only machines with CUDA can install; tests/config/test_refused.py has what is said there."""
 
 MEASURED = {
+    "benchmark=answers": ["model=pocket", "evaluation=pocket"],
     "benchmark=lm_eval": ["model=pocket"],
     "benchmark=mt_bench": ["model=pocket", "benchmark.questions.dir=mt_bench"],
     "benchmark=preferences": ["model=pocket", "benchmark.labelled=preferences"],

@@ -108,6 +108,19 @@ def test_controls_are_measured_where_that_is_asked_for(finished, tmp_path, capsy
     assert "preferences,M0,preference_margin,sw," in (tmp_path / "out" / "leaderboard.csv").read_text(encoding="utf-8")
 
 
+def test_answers_are_described_without_a_judge_and_judged_later(finished, tmp_path, monkeypatch, capsys):
+    out = f"run.dir={tmp_path / 'out'}"
+    assert evaluate.main([str(finished), "benchmark=answers", "judge=none", out]) == 0
+    assert "Distinct" not in (shown := " ".join(capsys.readouterr().out.split()))
+    assert "Repeating, %" in shown
+    page = (tmp_path / "out" / "leaderboard.html").read_text(encoding="utf-8")
+    assert 'id="answers"' in page
+    assert '"judged":false' in page.replace(" ", "")
+    monkeypatch.setattr("icr.sampling.transformers_sampler.TransformersSampler.sample", None)
+    assert evaluate.main([str(finished), out]) == 0
+    assert results(tmp_path / "out") == results(finished / "benchmarks")
+
+
 def test_a_model_folder(tmp_path):
     given = ["data=pocket", f"run.dir={tmp_path / 'out'}", *SMALL[:4]]
     assert evaluate.main([str(folder("sft")), *given]) == 0

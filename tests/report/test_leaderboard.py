@@ -12,10 +12,12 @@ import pytest
 from rich.console import Console
 
 from icr.errors import RunError
+from icr.evaluation import repeats
+from icr.evaluation.answers.described import DescribedAnswer
 from icr.report import open_run, samples, write_report
 from icr.report.__main__ import main
 from icr.report.leaderboard import answers, grids, headline, plots, print_leaderboard, write_leaderboard
-from icr.rundir import Layout, manifest
+from icr.rundir import Layout, Table, manifest
 from icr.rundir.measured import Difference, Measured, Result
 from tests.report.fake_leaderboard import LANGUAGES, LOOP, STRENGTH, fake_rows, write_fake_leaderboard
 from tests.report.fake_run import ATTACK
@@ -209,7 +211,52 @@ def test_without_answers_there_is_a_page_of_the_figures(tmp_path):
     assert not (directory / "alpaca_eval").exists()
 
 
+def test_answers_without_verdicts_stand_side_by_side(tmp_path):
+    """As text, whatever it holds, with what is seen of it, and without a reference answer."""
+    directory = write_fake_leaderboard(tmp_path / "board", judged=False)
+    for model in ("sft", "M1"):
+        rows = [
+            DescribedAnswer("7", "ar", "سؤال؟", k, text, 3, len(text), reason, repeats(text), k == 0)
+            for k, (text, reason) in enumerate([(ATTACK, "length"), ("تفاح", "stop")])
+        ]
+        path = Layout(directory).described(model)
+        path.parent.mkdir(exist_ok=True)
+        Table(DescribedAnswer).write(path, rows)
+    found = answers.collect(open_run(directory), ["sft", "M1"], ["ar"])
+    assert (found["judged"], found["models"]) == (False, {"sft": "SFT", "M1": "M1"})
+    (prompt,) = found["languages"]["ar"]["prompts"]
+    assert prompt["reference"] is None
+    one = prompt["answers"]["M1"]
+    assert (one["text"], one["q"], one["of"]) == (ATTACK, None, 2)
+    assert (one["off"], one["cut"], one["repeats"], one["tokens"]) == (True, True, False, 3)
+    page = write_leaderboard(directory).read_text(encoding="utf-8")
+    assert 'id="answers"' in page
+    assert ATTACK not in page
+    assert "Each verdict is on an answer" not in page
+    assert json.loads(Tags(page).raw["script"][0]) == found
+    assert not (directory / "alpaca_eval").exists()
+
+
+def test_an_interval_stands_where_others_have_their_error():
+    own = {"preference_accuracy": {"mean": 61.25, "es": 61.25}, "preference_accuracy_low": {"mean": 55.0, "es": 55.0}}
+    own["preference_accuracy_high"] = {"mean": 66.66, "es": 66.66}
+    gain = Difference("preference_accuracy", "M0", "dpo_en", "mean", 2.0, 1.0, 3.0, 9)
+    base = {"preference_accuracy": {"mean": math.nan, "es": math.nan}}
+    result = Result({"sft": base, "dpo_en": {**own, "preference_accuracy": {"mean": 59.25}}, "M0": own}, [gain])
+    measured = Measured(["es"], {}, {"preferences": result})
+    assert grids.figures_of(result) == ["preference_accuracy"]
+    grid = grids.overview(measured)
+    assert [row[1] for row in grid.rows] == ["–", "59.2 [55.0, 66.7]", "61.2 [55.0, 66.7]"]
+    assert "In brackets behind a figure is its 95 % interval over prompts." in grid.note
+    assert headline(measured) == (
+        "M0 has the highest preference accuracy: 61.2 [55.0, 66.7] % in es; +2.0 [+1.0, +3.0] points against DPO-en"
+    )
+    assert plots.by_language(result, "preference_accuracy", ["es"], ["sft", "M0"]).startswith("<svg")
+
+
 def test_nothing_to_draw_is_an_empty_string():
+    nothing = Difference("win_rate", "M0", "sft", "es", 0.0, 0.0, 0.0, 1)
+    assert plots.differences(Result({}, [nothing]), "win_rate", "sft", ["es"], "0") == ""
     empty = Result({"sft": {"win_rate": {"mean": math.nan}}})
     assert plots.by_language(empty, "win_rate", ["es"], ["sft"]) == ""
     assert plots.differences(empty, "win_rate", "sft", ["es"], "0") == ""

@@ -63,8 +63,8 @@ class Answers:
         if self.prompts is None:
             raise ConfigError(
                 "benchmark=answers takes the prompts of an evaluation, and there is none: choose one with "
-                "evaluation=<option>, such as x_alpacaeval, or parallel for prompts of your own. It needs no judge and no "
-                "reference answers."
+                "evaluation=<option>, such as x_alpacaeval, or parallel for prompts of your own. Neither a judge nor "
+                "reference answers are needed."
             )
         sampler = with_settings(setting.sampler, {"n": self.n, **self.sampling})
         given = self.prompts.prompts(setting.languages, self.split)

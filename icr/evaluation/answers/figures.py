@@ -10,7 +10,7 @@ import numpy as np
 
 from icr.evaluation.answers.described import DescribedAnswer
 from icr.evaluation.row_means import RowMeans
-from icr.metrics import Figure
+from icr.metrics import AnswerFigure, Figure
 from icr.rundir.measured import Difference, Figures
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Columns = dict[Figure, "Floats"]
+Columns = dict[Figure | AnswerFigure, "Floats"]
 """Mean over the answers to each prompt. Shape `[P]` each."""
 
 SEEN: Mapping[Figure, Callable[[DescribedAnswer], float | None]] = {
@@ -31,7 +31,12 @@ SEEN: Mapping[Figure, Callable[[DescribedAnswer], float | None]] = {
 }
 """What is seen of one answer; None where it is not known."""
 
-ORDER = (*list(SEEN)[:4], Figure.DISTINCT_RATE, Figure.TOKENS, Figure.CHARACTERS)
+ORDER: tuple[Figure | AnswerFigure, ...] = (
+    *list(SEEN)[:4],
+    AnswerFigure.DISTINCT_RATE,
+    Figure.TOKENS,
+    Figure.CHARACTERS,
+)
 """Of tables: what is wrong with answers, then what they are like."""
 
 
@@ -47,7 +52,7 @@ def columns(rows: Sequence[DescribedAnswer]) -> Columns:
     found: Columns = {}
     if any(len(own) > 1 for own in by_prompt.values()):
         distinct = [100.0 * len({row.text for row in own}) / len(own) for own in by_prompt.values()]
-        found[Figure.DISTINCT_RATE] = np.array(distinct)
+        found[AnswerFigure.DISTINCT_RATE] = np.array(distinct)
     for figure, seen in SEEN.items():
         values = [[seen(row) for row in own] for own in by_prompt.values()]
         known = [[value for value in own if value is not None] for own in values]

@@ -9,12 +9,12 @@
   const count = (number) => number.toLocaleString("en");
   const side = (answer) => (!answer || answer.q === null ? null : Math.sign(answer.q - 0.5));
   const flipped = (answer) => answer && answer.first !== null && answer.second !== null && (answer.first - 0.5) * (answer.second - 0.5) < 0;
-  const either = (test) => (a, b) => [a, b].some((answer) => answer && test(answer));
+  const any = (test) => (a, b, shown) => shown.some((answer) => answer && test(answer));
   const seen = [
-    ["off", "in another language", either((answer) => answer.off)],
-    ["cut", "cut by the token limit", either((answer) => answer.cut)],
-    ["circles", "in circles", either((answer) => answer.repeats)],
-    ["empty", "empty", either((answer) => !answer.text.trim())],
+    ["off", "in another language", any((answer) => answer.off)],
+    ["cut", "cut by the token limit", any((answer) => answer.cut)],
+    ["circles", "in circles", any((answer) => answer.repeats)],
+    ["empty", "empty", any((answer) => !answer.text.trim())],
   ];
   const verdicts = [
     ["flips", "flips with the order", (a, b) => flipped(a) || flipped(b)],
@@ -26,6 +26,11 @@
   const filters = [["all", "all prompts", () => true], ...(data.judged ? verdicts : []), ...seen];
   const shelf = () => data.languages[languageBox.value];
   const of = (prompt, box) => prompt.answers[box.value];
+  const shownModels = () => {
+    const chosen = [aBox, bBox].map((box) => box.value);
+    return chosen.includes(ALL) ? Object.keys(data.models) : [...new Set(chosen.filter((model) => model !== REFERENCE))];
+  };
+  const passes = (test, prompt) => test(of(prompt, aBox), of(prompt, bBox), shownModels().map((model) => prompt.answers[model]));
 
   const verdict = (answer) => {
     if (answer.q === null) return [make("span", "badge", "no verdict"), make("span", "warn", answer.reason)];
@@ -78,9 +83,7 @@
     const asked = make("div", "prompts");
     asked.appendChild(make("div")).append(make("h4", "", `Prompt ${prompt.id} (${language})`), speech(prompt.prompt, language));
     const pair = make("div", "pair");
-    const chosen = [aBox, bBox].map((box) => box.value);
-    const shown = chosen.includes(ALL) ? Object.keys(data.models) : new Set(chosen.filter((model) => model !== REFERENCE));
-    for (const model of shown) {
+    for (const model of shownModels()) {
       const [name, answer] = [data.models[model], prompt.answers[model]];
       pair.appendChild(answer ? card(name, answer, language, data.judged) : make("p", "note", `${name} has no answer to this prompt.`));
     }
@@ -89,13 +92,13 @@
   };
   const pick = () => {
     const test = filters.find(([key]) => key === filterBox.value)[2];
-    const kept = shelf().prompts.map((prompt, index) => [prompt, index]).filter(([prompt]) => test(of(prompt, aBox), of(prompt, bBox)));
+    const kept = shelf().prompts.map((prompt, index) => [prompt, index]).filter(([prompt]) => passes(test, prompt));
     fill(promptBox, kept.map(([prompt, index]) => [String(index), `${prompt.id} · ${prompt.prompt.replace(/\s+/g, " ").slice(0, 60)}`]));
     show();
   };
   const countFilters = () => {
     fill(filterBox, filters.map(([key, label, test]) => {
-      const found = shelf().prompts.filter((prompt) => test(of(prompt, aBox), of(prompt, bBox))).length;
+      const found = shelf().prompts.filter((prompt) => passes(test, prompt)).length;
       return [key, `${label} (${count(found)})`];
     }));
     pick();

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from icr.metrics import Figure, PreferenceFigure
+from icr.metrics import AnswerFigure, Figure, PreferenceFigure
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FigureName:
         return 1 if max(known) >= 10 else 2 if max(known) > 1 else 3
 
 
-SHORT: dict[Figure | PreferenceFigure, FigureName] = {
+SHORT: dict[Figure | AnswerFigure | PreferenceFigure, FigureName] = {
     Figure.WIN_RATE: FigureName("Win rate, %", 1, best=True),
     Figure.LC_WIN_RATE: FigureName("Length-controlled win rate, %", 1, best=True),
     Figure.JUDGE_SCORE: FigureName("Judge score", 2, best=True),
@@ -51,10 +51,10 @@ SHORT: dict[Figure | PreferenceFigure, FigureName] = {
     Figure.TRUNCATION_RATE: FigureName("Cut, %", 1),
     Figure.REPETITION_RATE: FigureName("Repeating, %", 1),
     Figure.OFF_LANGUAGE_RATE: FigureName("Off-language, %", 1),
-    Figure.DISTINCT_RATE: FigureName("Distinct, %", 1),
 }
 """What has a heading shorter than its name; `icr.metrics` says what they are."""
 SHORT |= {
+    AnswerFigure.DISTINCT_RATE: FigureName("Distinct, %", 1),
     PreferenceFigure.ACCURACY: FigureName("Preference accuracy, %", 1, best=True),
     PreferenceFigure.ACCURACY_GIVEN: FigureName("Preference accuracy as given, %", 1, best=True),
     PreferenceFigure.TIES: FigureName("Ties, %", 1),

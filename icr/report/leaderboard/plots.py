@@ -66,11 +66,14 @@ def _ends(own: Figures, figure: str, key: str) -> tuple[float, float]:
 
 
 def differences(result: Result, figure: str, baseline: str, languages: Sequence[str], name: str) -> str:
-    """A panel per model: its difference to `baseline` in each language with the 95 % interval; `""` without any.
+    """A panel per model: its difference to `baseline` in each language with the 95 % interval.
 
-    `name` is what no other figure of the page is called.
+    `""` without any, or where all are 0, which is nothing to look at. `name` is what no other figure of the page is
+    called.
     """
     found = [d for d in differences_of(result, figure, baseline) if math.isfinite(d.value)]
+    if all(abs(bound) < 1e-12 for d in found for bound in (d.value, d.low, d.high)):
+        return ""
     models = list(dict.fromkeys(d.model for d in found))
     keys = [key for key in ["mean", *languages] if any(d.language == key for d in found)]
     if not keys:

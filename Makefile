@@ -90,6 +90,10 @@ $(VLLM_VENV)/.installed: constraints-vllm.txt
 experiments: setup ## every claim over five seeds, with intervals and controls; hours on two cores (ARGS="nll_weight": one)
 	@$(BIN)/python experiments/run.py $(ARGS)
 
+.PHONY: real-model
+real-model: setup ## the method on Gemma 3 270M: obtained, aligned, diagnosed, rounds, tables; hours on two cores (ARGS="--size small")
+	@$(BIN)/python experiments/real_model/run.py $(ARGS)
+
 .PHONY: coverage
 coverage: setup ## the tests of `make test`, and which lines and branches of icr/ they leave out
 	@$(PYTEST) --cov --cov-report=term --cov-report=xml $(ARGS)

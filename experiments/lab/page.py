@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,9 +9,11 @@ import pandas as pd
 
 from experiments.lab.arms import at
 from experiments.lab.claim import Claim, Contrast, Point
+from experiments.lab.markdown import between
+from experiments.lab.markdown import table as markdown
 from experiments.lab.statistics import Interval, interval, paired, verdict
 
-BEGIN, END = "<!-- tables: begin (written by experiments/run.py) -->", "<!-- tables: end -->"
+WRITER = "experiments/run.py"
 
 
 def differences(claim: Claim, table: pd.DataFrame) -> list[tuple[Contrast, Interval]]:
@@ -26,8 +27,7 @@ def differences(claim: Claim, table: pd.DataFrame) -> list[tuple[Contrast, Inter
 def write(claim: Claim, table: pd.DataFrame, folder: Path) -> None:
     """Put the tables of this claim into its `README.md`, which is begun if there is none."""
     path = folder / "README.md"
-    new = f"# {claim.title}\n\n{BEGIN}\n{END}\n"
-    text = path.read_text(encoding="utf-8") if path.is_file() else new
+    text = path.read_text(encoding="utf-8") if path.is_file() else f"# {claim.title}\n"
     tables = "\n\n".join(
         [
             f"Elsewhere: {claim.paper}. Here, over {_seeds(table)}:",
@@ -38,7 +38,7 @@ def write(claim: Claim, table: pd.DataFrame, folder: Path) -> None:
             f"`make experiments ARGS={claim.name}` runs it; `results.csv` has every figure of each seed and language.",
         ]
     )
-    path.write_text(_between(text, tables), encoding="utf-8")
+    path.write_text(between(text, tables, WRITER), encoding="utf-8")
 
 
 def write_overview(home: Path, claims: Sequence[Claim]) -> None:
@@ -51,7 +51,7 @@ def write_overview(home: Path, claims: Sequence[Claim]) -> None:
             rows += list(_overview(claim, table))
     head = ["claim", "elsewhere", "here: difference in points, 95 % interval", "verdict"]
     path = home / "README.md"
-    path.write_text(_between(path.read_text(encoding="utf-8"), _markdown(head, rows)), encoding="utf-8")
+    path.write_text(between(path.read_text(encoding="utf-8"), markdown(head, rows), WRITER), encoding="utf-8")
 
 
 def _overview(claim: Claim, table: pd.DataFrame) -> Iterable[list[str]]:
@@ -76,7 +76,7 @@ def _decided(claim: Claim, table: pd.DataFrame) -> str:
         ]
         for one, difference in differences(claim, table)
     ]
-    return _markdown(["finding", "difference [95 % interval]", "seeds", "verdict"], rows)
+    return markdown(["finding", "difference [95 % interval]", "seeds", "verdict"], rows)
 
 
 def _arms(claim: Claim, table: pd.DataFrame) -> str:
@@ -89,7 +89,7 @@ def _arms(claim: Claim, table: pd.DataFrame) -> str:
         key=lambda model: (model not in ("sft", "dpo_en"), model == "dpo_en", model.startswith("control"), model),
     )
     rows = [[arm, *(_cell(table, Point(arm, model)) for model in models)] for arm in claim.arms]
-    return _markdown([claim.axis, *models], rows)
+    return markdown([claim.axis, *models], rows)
 
 
 def _cell(table: pd.DataFrame, point: Point) -> str:
@@ -101,14 +101,3 @@ def _cell(table: pd.DataFrame, point: Point) -> str:
 
 def _values(table: pd.DataFrame, point: Point, figure: str) -> dict[int, float]:
     return at(table[table.arm == point.arm], point, figure)
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _between(text: str, tables: str) -> str:
-    if BEGIN not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{tables}\n{END}", text, flags=re.S)

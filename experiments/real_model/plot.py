@@ -1,0 +1,84 @@
+"""The picture: does the English reward order answers elsewhere, and do models come to prefer what it prefers?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiments.real_model.page import ACCURACY, PROMPTS
+from experiments.real_model.steps import PAIRS
+from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
+
+NAMES = {"nll": "NLL control", "random": "random labels"}
+
+
+def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFrame, path: Path) -> None:
+    """Write the picture: reward accuracy of the first pair on each contrast, and below it what models have gained."""
+    rewards = diagnosis[diagnosis.pair == PAIRS[0]]
+    gains = differences[
+        (differences.figure == ACCURACY) & (differences.language == "mean") & (differences.baseline == "dpo_en")
+    ]
+    contrasts = list(dict.fromkeys(rewards.contrast))
+    rows = [len(set(rewards[rewards.contrast == contrast].language)) for contrast in contrasts]
+    heights = [1.0 + 0.3 * (sum(rows) + len(rows)), *([1.0 + 0.2 * len(gains)] if len(gains) else [])]
+    figure = new_figure(7.4, sum(heights))
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_rewards(axes[0], rewards, contrasts)
+    if len(gains):
+        _draw_gains(axes[1], gains)
+    save(figure, path)
+
+
+def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> None:
+    clean(axes, "Reward accuracy by prompt, 95 % intervals; ticks: the best without a reward")
+    axes.grid(visible=False, axis="y")
+    axes.axvline(0.5, color=RULE, linewidth=1.5)
+    y, ticks = 0.0, {}
+    for contrast in contrasts:
+        own = rewards[rewards.contrast == contrast]
+        ticks[y] = contrast.replace("_", " ")
+        y += 1
+        for code in dict.fromkeys(own.language):
+            here = own[own.language == code]
+            for shift, prompt in enumerate(PROMPTS):
+                for row in here[(here.prompt == prompt) & (here.by == "reward")].itertuples():
+                    at = y + 0.22 * (shift - 1)
+                    axes.plot([row.low, row.high], [at, at], "-", color=PALETTE[shift], linewidth=1.4)
+                    axes.plot([row.accuracy], [at], "o", color=PALETTE[shift], markersize=5)
+            free = here[(here.prompt == PROMPTS[0]) & (here.by != "reward") & ~here.by.str.startswith("minus ")]
+            axes.plot([free.accuracy.max()], [y], "|", color=INK, markersize=14, markeredgewidth=1.6)
+            ticks[y] = code
+            y += 1
+    _ticks(axes, ticks, y, contrasts)
+    for shift, prompt in enumerate(PROMPTS):
+        axes.plot([], [], "o", color=PALETTE[shift], label=f"{prompt} prompt")
+    axes.legend(loc="lower left", fontsize=8, frameon=False)
+
+
+def _draw_gains(axes: Axes, gains: pd.DataFrame) -> None:
+    clean(axes, "Preference accuracy in target languages less that of DPO-en, points, 95 % intervals")
+    axes.grid(visible=False, axis="y")
+    axes.axvline(0, color=INK, linewidth=1)
+    y, ticks = 0.0, {}
+    for contrast in dict.fromkeys(gains.contrast):
+        ticks[y] = contrast.replace("_", " ")
+        y += 1
+        own = gains[(gains.contrast == contrast) & (gains.model != "base")]
+        for row in own.itertuples():
+            seed, *control, model = row.model.split("_")
+            tint = MUTED if control else PALETTE[1]
+            axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
+            axes.plot([row.value], [y], "o", color=tint, markersize=5)
+            ticks[y] = f"{NAMES[control[0]] if control else 'ICR'} {model}, seed {seed[1:]}"
+            y += 1
+    _ticks(axes, ticks, y, [contrast.replace("_", " ") for contrast in dict.fromkeys(gains.contrast)])
+
+
+def _ticks(axes: Axes, ticks: dict[float, str], end: float, bold: list[str]) -> None:
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    for label, text in zip(axes.get_yticklabels(), ticks.values(), strict=True):
+        heading = text.replace(" ", "_") in bold or text in bold
+        label.set(color=INK if heading else MUTED, weight="bold" if heading else "normal", fontsize=8)
+    axes.set_ylim(end - 0.4, -0.6)

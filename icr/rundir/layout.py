@@ -1,7 +1,7 @@
 """Every name in a run directory, once: its files, its folders, and the stages that make them.
 
 A stage's name is where its output lies below the run directory, without the suffix: a table is `<stage>.parquet`, a
-document `<stage>.json`, a folder `<stage>/`.
+document `<stage>.json`, a folder `<stage>/`. Stages of benchmarks alone are in `icr.rundir.benchmarks`.
 """
 
 from __future__ import annotations
@@ -66,38 +66,9 @@ def answers_stage(model: str) -> str:
     return f"answers/{model}"
 
 
-def described_stage(model: str) -> str:
-    """Stage of what is seen of these answers without a judge: a table of them."""
-    return f"described/{model}"
-
-
 def evaluation_stage(model: str) -> str:
     """Stage of a model's evaluation, by the model's name: a table of its answers, judged."""
     return f"evaluation/{model}"
-
-
-def harness_stage(task: str, model: str) -> str:
-    """Stage of what a task of lm-evaluation-harness has found about a model: a document."""
-    return f"lm_eval_{task}/{model}"
-
-
-def turn_stage(turn: int, model: str) -> str:
-    """Stage of a model's answers to one turn of MT-Bench, counted from 1: a table."""
-    return f"mt_bench_turn_{turn}/{model}"
-
-
-def grades_stage(model: str) -> str:
-    """Stage of the grades of these answers: a table."""
-    return f"mt_bench_grades/{model}"
-
-
-def preferences_stage(model: str) -> str:
-    """Stage of a model's log-probs of labelled answers: a table."""
-    return f"preferences/{model}"
-
-
-PREFERENCES_BASE = "preferences_base/logps"
-"""Stage of those of the model that the others are measured against: a table."""
 
 
 def accuracy_stage(reward_prompt: str) -> str:
@@ -210,10 +181,6 @@ class Layout:
     def evaluation(self, model: str) -> Path:
         """The table of a model's evaluation."""
         return self.table(evaluation_stage(model))
-
-    def described(self, model: str) -> Path:
-        """The table of what is seen of a model's answers without a judge."""
-        return self.table(described_stage(model))
 
     @property
     def measured(self) -> Path:

@@ -12,6 +12,7 @@ import yaml
 
 from icr.errors import RunError, one_line
 from icr.rundir import content, manifest
+from icr.rundir.benchmarks import described_stage
 from icr.rundir.files import REMEDY, read_frame, read_json
 from icr.rundir.layout import Layout, RoundLayout, round_stages
 from icr.rundir.manifest import Manifest
@@ -101,7 +102,7 @@ class Run:
 
     def described(self, model: str) -> pd.DataFrame | None:
         """A model's answers with what is seen of them without a judge; `None` if there is no table."""
-        return read_frame(self.layout.described(model))
+        return read_frame(self.layout.table(described_stage(model)))
 
     def benchmarks(self) -> Run | None:
         """What `icr evaluate` has left of the run's models; `None` if it has not measured them (yet).

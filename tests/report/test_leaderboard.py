@@ -18,6 +18,7 @@ from icr.report import open_run, samples, write_report
 from icr.report.__main__ import main
 from icr.report.leaderboard import answers, grids, headline, plots, print_leaderboard, write_leaderboard
 from icr.rundir import Layout, Table, manifest
+from icr.rundir.benchmarks import described_stage
 from icr.rundir.measured import Difference, Measured, Result
 from tests.report.fake_leaderboard import LANGUAGES, LOOP, STRENGTH, fake_rows, write_fake_leaderboard
 from tests.report.fake_run import ATTACK
@@ -219,7 +220,7 @@ def test_answers_without_verdicts_stand_side_by_side(tmp_path):
             DescribedAnswer("7", "ar", "سؤال؟", k, text, 3, len(text), reason, repeats(text), k == 0)
             for k, (text, reason) in enumerate([(ATTACK, "length"), ("تفاح", "stop")])
         ]
-        path = Layout(directory).described(model)
+        path = Layout(directory).table(described_stage(model))
         path.parent.mkdir(exist_ok=True)
         Table(DescribedAnswer).write(path, rows)
     found = answers.collect(open_run(directory), ["sft", "M1"], ["ar"])

@@ -15,7 +15,7 @@ from icr.evaluation.answers import figures
 from icr.evaluation.answers.described import DescribedAnswer, described
 from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
 from icr.rounds.gates import ResponseGate
-from icr.rundir.layout import described_stage
+from icr.rundir.benchmarks import described_stage
 from icr.rundir.measured import Result
 from icr.sampling import Sampler
 from icr.sampling.decoding import with_settings

@@ -10,7 +10,7 @@ from icr.evaluation.repetition import repeats
 from icr.progress import progress
 from icr.rounds.gates import ResponseGate
 from icr.rundir import RunDirectory, Table
-from icr.rundir.layout import described_stage
+from icr.rundir.benchmarks import described_stage
 from icr.types import Prompt, Response
 
 

@@ -32,7 +32,10 @@ SEEN: Mapping[Figure, Callable[[DescribedAnswer], float | None]] = {
 """What is seen of one answer; None where it is not known."""
 
 ORDER: tuple[Figure | AnswerFigure, ...] = (
-    *list(SEEN)[:4],
+    Figure.OFF_LANGUAGE_RATE,
+    Figure.REPETITION_RATE,
+    Figure.TRUNCATION_RATE,
+    Figure.EMPTY_RATE,
     AnswerFigure.DISTINCT_RATE,
     Figure.TOKENS,
     Figure.CHARACTERS,

@@ -16,7 +16,7 @@ from icr.evaluation.harness.harness import Asked, Harness, Loaded, TaskResult
 from icr.evaluation.harness.tasks import HarnessTask, Suites, tasks_of
 from icr.evaluation.win_rate import with_mean, with_mean_error
 from icr.models import LoadedModel
-from icr.rundir.layout import harness_stage
+from icr.rundir.benchmarks import harness_stage
 from icr.rundir.measured import Figures, Result
 
 

@@ -13,7 +13,7 @@ from icr.evaluation.mt_bench.files import MTQuestion
 from icr.evaluation.stage import answered
 from icr.models import LoadedModel
 from icr.models.configuration import context_length
-from icr.rundir.layout import turn_stage
+from icr.rundir.benchmarks import turn_stage
 from icr.sampling import Sampler
 from icr.sampling.decoding import OnBatch, Seed, with_settings
 from icr.types import Prompt, PromptSet, Response

@@ -17,7 +17,7 @@ from icr.evaluation.mt_bench.grades import GradedTurn, differences, figures, gra
 from icr.evaluation.mt_bench.grading import GradingPrompt
 from icr.judges import Endpoint
 from icr.rundir import fingerprint
-from icr.rundir.layout import grades_stage, turn_stage
+from icr.rundir.benchmarks import grades_stage, turn_stage
 from icr.rundir.measured import Result
 from icr.sampling import Sampler
 from icr.sampling.decoding import with_settings

@@ -19,7 +19,7 @@ from icr.evaluation.mt_bench.grading import LEAST, MOST, NO_SCORE, GradingPrompt
 from icr.evaluation.win_rate import by_language, standard_errors, target_languages, win_rate, with_mean
 from icr.judges import Endpoint, Question, Reply
 from icr.rundir import RunDirectory, Table
-from icr.rundir.layout import grades_stage
+from icr.rundir.benchmarks import grades_stage
 from icr.rundir.measured import Difference, Figures
 from icr.types import Response
 

@@ -21,7 +21,7 @@ from icr.models.configuration import context_length
 from icr.models.folder import base_of, check_exists
 from icr.models.whole import check_files
 from icr.rundir import Table, fingerprint
-from icr.rundir.layout import PREFERENCES_BASE, preferences_stage
+from icr.rundir.benchmarks import PREFERENCES_BASE, preferences_stage
 from icr.rundir.measured import Result
 
 

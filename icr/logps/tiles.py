@@ -98,10 +98,11 @@ class TiledLogps(torch.autograd.Function):
                 tile[inside, local[inside]] = 0
                 others[rows] = others[rows] * shrunk[:, None] + tile.to(dtype) @ weight[part].to(dtype)
         logps = chosen - (norm := largest + total.log())
-        ctx.config, ctx.dtype, ctx.kept, ctx.ahead = config, dtype, kept, ahead
+        ctx.config, ctx.kept, ctx.ahead = config, kept, ahead
+        ctx.dtype = hidden.dtype if ahead else dtype
         if ahead:
             own = weight[targets].to(dtype).float() * -torch.expm1(logps)[:, None]
-            ctx.save_for_backward((own - others / total[:, None]).to(hidden.dtype))
+            ctx.save_for_backward(own - others / total[:, None])
         else:
             ctx.save_for_backward(hidden, weight, bias, targets, norm)
         return logps
@@ -111,7 +112,7 @@ class TiledLogps(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         if ctx.ahead:
             (slope,) = ctx.saved_tensors
-            return (slope * gradient[:, None]).to(slope.dtype), None, None, None, None, None
+            return (slope * gradient[:, None]).to(ctx.dtype), None, None, None, None, None
         hidden, weight, bias, targets, norm = ctx.saved_tensors
         of_hidden, of_weight, of_bias = (
             torch.zeros_like(tensor, dtype=dtype) if wanted else None

@@ -54,7 +54,7 @@ def pairs(count: int, seed: int) -> list[tuple[list[int], list[int]]]:
 @contextmanager
 def mkl() -> Iterator[None]:
     """Products as torch has them by itself."""
-    with mock.patch.object(products, "is_wide", lambda config: False):
+    with mock.patch.object(products, "is_wide", return_value=False):
         yield
 
 
@@ -63,9 +63,9 @@ def as_before() -> Iterator[None]:
     """Besides, the slope of the head from logits that are computed again, and a sort of the whole vocabulary."""
     simple = tiles.scaled
     # A copy is taken for a scaling, whose slope needs the logits.
-    with mkl(), mock.patch.object(sampling, "MANY", 2**30):
-        with mock.patch.object(tiles, "scaled", lambda logits, config: simple(logits, config).view_as(logits)):
-            yield
+    copied = mock.patch.object(tiles, "scaled", lambda logits, config: simple(logits, config).view_as(logits))
+    with mkl(), copied, mock.patch.object(sampling, "MANY", 2**30):
+        yield
 
 
 def plain(model: Gemma3ForCausalLM, sequences: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:

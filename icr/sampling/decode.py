@@ -15,9 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from icr.logps import quick_products
 
 MANY, FEW = 2**15, 4096
-"""Of a vocabulary of `MANY` tokens or more, only the `FEW` most likely ones are sorted for truncation, where they do."""
-
-from icr.logps import quick_products
+"""Of a vocabulary of `MANY` tokens or more, truncation sorts the `FEW` most likely ones, where these will do."""
 
 
 @torch.inference_mode()
@@ -130,7 +128,7 @@ def _drawn_from_few(
 def _truncated(
     values: torch.Tensor, top_p: float, top_k: int | None, total: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Sorted probabilities, 0 where they are left out. `total`, shape `[R, 1]`, is their sum where it is another one."""
+    """Sorted probabilities, 0 where they are left out. `total`, shape `[R, 1]`, counts those that are missing, too."""
     if top_k:
         values[:, top_k:] = 0
     if top_p < 1:

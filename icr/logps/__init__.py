@@ -8,6 +8,7 @@ up in float64. `score` does all three for many sequences, without gradient, in l
 from icr.logps.attention import joins_rows, shares_prompts
 from icr.logps.engine import head_sums, sequence_sums, token_logps
 from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prompt
+from icr.logps.products import quick_products
 from icr.logps.scoring import NonFiniteLogpError, score
 from icr.logps.trial import Ways
 from icr.logps.ways import require_calm_training, settle, ways_of
@@ -21,6 +22,7 @@ __all__ = [
     "head_sums",
     "joins_rows",
     "lay_out",
+    "quick_products",
     "require_calm_training",
     "rows_by_prompt",
     "score",

@@ -10,6 +10,7 @@ from icr.logps.joined import joined_hidden
 from icr.logps.layout import TokenLayout
 from icr.logps.own import own_logps
 from icr.logps.padded import padded_hidden
+from icr.logps.products import quick_products
 from icr.logps.ways import ways_of
 
 
@@ -20,10 +21,11 @@ def run(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
         ModelError: the model's log-probs cannot be had.
     """
     found = ways_of(model)
-    if not found.head:
-        return own_logps(model, layout, together=found.together)
-    hidden = joined_hidden if joins_rows(model) else padded_hidden
-    return selected_logps(model, hidden(model, layout), layout.targets)
+    with quick_products(model):
+        if not found.head:
+            return own_logps(model, layout, together=found.together)
+        hidden = joined_hidden if joins_rows(model) else padded_hidden
+        return selected_logps(model, hidden(model, layout), layout.targets)
 
 
 def joins_rows(model: PreTrainedModel) -> bool:

@@ -55,7 +55,10 @@ class TiledLogps(torch.autograd.Function):
 
     `apply(hidden [T, H], weight [V, H], bias [V] or None, targets [T], config, with_grad)` gives `[T]`, float32, nats.
     Tiles of one part of the vocabulary follow each other, so that the gradient of that part of the weight is summed up
-    in one small float32 buffer, and written once.
+    in one small float32 buffer, and written once. Under a head that is not trained the slope is had in the same pass,
+    from the tiles while they are there:
+
+        d log p[target] / d hidden = (1 − p[target])·w[target] − Σ_{v ≠ target} p[v]·w[v]
     """
 
     @staticmethod
@@ -74,27 +77,42 @@ class TiledLogps(torch.autograd.Function):
         largest = hidden.new_full((count,), -torch.inf, dtype=torch.float32)
         total, chosen = torch.zeros_like(largest), torch.zeros_like(largest)
         # What follows a head with scaling has a slope that needs the logits themselves.
-        keep = with_grad and count * len(weight) <= KEPT_ELEMENTS and (probe := largest[:1]) is scaled(probe, config)
+        simple = with_grad and (probe := largest[:1]) is scaled(probe, config)
+        keep = simple and count * len(weight) <= KEPT_ELEMENTS
+        ahead = simple and not keep and ctx.needs_input_grad[:3] == (True, False, False)
+        others = torch.zeros_like(hidden, dtype=torch.float32) if ahead else hidden
         kept = []
         for part, rows in _tiles(count, weight):
             tile = scaled(_logits(hidden, weight, bias, part, rows, dtype).float(), config)
             local, inside = _local(targets[rows], part)
             chosen[rows] = torch.where(inside, tile.gather(1, local[:, None]).squeeze(1), chosen[rows])
             highest = torch.maximum(largest[rows], tile.amax(1))
-            total[rows] *= torch.exp(largest[rows] - highest)
+            shrunk = torch.exp(largest[rows] - highest)
+            total[rows] *= shrunk
             tile = tile.sub_(highest[:, None]).exp_()
             total[rows] += tile.sum(1)
             largest[rows] = highest
             if keep:
                 kept.append((tile, highest))
-        norm = largest + total.log()
-        ctx.save_for_backward(hidden, weight, bias, targets, norm)
-        ctx.config, ctx.dtype, ctx.kept = config, dtype, kept
-        return chosen - norm
+            if ahead:
+                tile[inside, local[inside]] = 0
+                others[rows] = others[rows] * shrunk[:, None] + tile.to(dtype) @ weight[part].to(dtype)
+        logps = chosen - (norm := largest + total.log())
+        ctx.config, ctx.kept, ctx.ahead = config, kept, ahead
+        ctx.dtype = hidden.dtype if ahead else dtype
+        if ahead:
+            own = weight[targets].to(dtype).float() * -torch.expm1(logps)[:, None]
+            ctx.save_for_backward(own - others / total[:, None])
+        else:
+            ctx.save_for_backward(hidden, weight, bias, targets, norm)
+        return logps
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if ctx.ahead:
+            (slope,) = ctx.saved_tensors
+            return (slope * gradient[:, None]).to(ctx.dtype), None, None, None, None, None
         hidden, weight, bias, targets, norm = ctx.saved_tensors
         of_hidden, of_weight, of_bias = (
             torch.zeros_like(tensor, dtype=dtype) if wanted else None

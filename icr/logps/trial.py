@@ -16,6 +16,7 @@ from icr.logps.joined import joined_hidden, may_join
 from icr.logps.layout import TokenLayout, lay_out
 from icr.logps.own import own_logps, plain_logits, plain_logps
 from icr.logps.padded import layer_kinds, padded_hidden, takes_masks
+from icr.logps.products import quick_products
 from icr.logps.trial_text import Text
 from icr.logps.windows import SHORT, shortened
 
@@ -147,6 +148,7 @@ def undisturbed(model: PreTrainedModel, *, training: bool) -> Iterator[None]:
             torch.inference_mode(False),
             torch.no_grad(),
             torch.autocast(kind, dtype, enabled=mixed, cache_enabled=False),
+            quick_products(model),
         ):
             yield
     finally:

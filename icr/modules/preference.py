@@ -19,7 +19,7 @@ from icr import distributed
 from icr.data import CrossLingualPairDataModule
 from icr.data.collate import Mismatched, PairBatch
 from icr.errors import RunError
-from icr.logps import settle
+from icr.logps import quick_products, settle
 from icr.losses import Objective
 from icr.metrics import Metric
 from icr.modules.pair_logps import pair_logps, partner_logps
@@ -96,6 +96,11 @@ class PreferenceModule(LightningModule):
         self._check_finite(output, batch)
         self._collect(output, policy, reference, batch)
         return output.loss * self.trainer.accumulate_grad_batches * distributed.size()
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """The backward pass, its products made as the forward pass makes them."""
+        with quick_products(self.policy):
+            super().backward(loss, *args, **kwargs)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the step's means, to the loggers themselves: Lightning would repeat what this step has no value for."""

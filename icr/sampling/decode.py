@@ -12,6 +12,11 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from icr.logps import quick_products
+
+MANY, FEW = 2**15, 4096
+"""Of a vocabulary of `MANY` tokens or more, truncation sorts the `FEW` most likely ones, where these will do."""
+
 
 @torch.inference_mode()
 def decode(
@@ -80,31 +85,77 @@ def draw(
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = (logits.double() / temperature).softmax(-1)
-    order = None
-    if top_p < 1 or top_k:
-        probabilities, order = probabilities.sort(dim=-1, descending=True, stable=True)
-        if top_k:
-            probabilities[:, top_k:] = 0
-        if top_p < 1:
-            mass = probabilities.cumsum(-1)
-            probabilities = probabilities.where(mass - probabilities < top_p * mass[:, -1:], 0)
+    if top_p == 1 and not top_k:
+        return _passing(probabilities, uniform)
+    if logits.shape[1] < MANY:
+        return _drawn_from_all(probabilities, uniform, top_p, top_k)
+    tokens, found = _drawn_from_few(probabilities, uniform, top_p, top_k)
+    if not found.all():
+        tokens[~found] = _drawn_from_all(probabilities[~found], uniform[~found], top_p, top_k)
+    return tokens
+
+
+def _drawn_from_all(
+    probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None
+) -> torch.Tensor:
+    values, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    place = _passing(_truncated(values, top_p, top_k), uniform)
+    return order.gather(1, place[:, None]).squeeze(1)
+
+
+def _drawn_from_few(
+    probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same from the most likely tokens, and the rows in which no other could be kept. Shapes `[R]`.
+
+    To sort a quarter of a million tokens takes longer than a small model takes to give their logits.
+    """
+    count = min(max(FEW, top_k or 0) + 1, probabilities.shape[1])
+    order = probabilities.topk(count, sorted=False).indices.sort().values
+    values, ranks = probabilities.gather(1, order).sort(dim=-1, descending=True, stable=True)
+    # Of tokens that are as likely as the last one, some may be missing.
+    values = values.where(values > values[:, -1:], 0)
+    if top_k:
+        found = values[:, min(top_k, count) - 1] > 0
+        total = None
+    else:
+        total = probabilities.sum(-1, keepdim=True)
+        found = values.sum(-1) > top_p * total.squeeze(1)
+    place = _passing(_truncated(values, top_p, top_k, total), uniform)
+    return order.gather(1, ranks.gather(1, place[:, None])).squeeze(1), found
+
+
+def _truncated(
+    values: torch.Tensor, top_p: float, top_k: int | None, total: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Sorted probabilities, 0 where they are left out. `total`, shape `[R, 1]`, counts those that are missing, too."""
+    if top_k:
+        values[:, top_k:] = 0
+    if top_p < 1:
+        mass = values.cumsum(-1)
+        values = values.where(mass - values < top_p * (mass[:, -1:] if total is None else total), 0)
+    return values
+
+
+def _passing(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The place at which the cumulative sum passes this share of its end. Shape `[R]`."""
     cumulative = probabilities.cumsum(-1)
     place = torch.searchsorted(cumulative, uniform[:, None].double() * cumulative[:, -1:], right=True)
-    place = place.clamp(max=logits.shape[1] - 1)
-    return (place if order is None else order.gather(1, place)).squeeze(1)
+    return place.clamp(max=probabilities.shape[1] - 1).squeeze(1)
 
 
 def _forward(
     model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
 ) -> torch.Tensor:
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
+    with quick_products(model):
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
     logits: torch.Tensor = output.logits[:, -1].float()
     return logits
 

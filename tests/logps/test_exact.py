@@ -198,6 +198,34 @@ def test_tiles_of_the_head_equal_a_log_softmax(make_model, ids_of, family, eleme
         torch.testing.assert_close(head.selected_logps(model, hidden, targets), expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("spread", [1, 30])
+def test_a_frozen_heads_slope_is_had_forwards_and_as_exact_as_otherwise(make_model, ids_of, monkeypatch, spread):
+    """In bfloat16, against float64, also where targets are nearly certain and `1 − p` is small."""
+    model = make_model(hidden_size=64).to(torch.bfloat16)
+    output = model.get_output_embeddings()
+    hidden = (spread * torch.randn(200, 64)).to(torch.bfloat16).requires_grad_()
+    weight = output.weight.detach().double()
+    logits = hidden.detach().double() @ weight.T
+    targets = torch.cat([logits[:100].argmax(1), torch.tensor(ids_of(100, 0))])
+    weights = torch.linspace(-1, 2, 200)
+    truth = (logits.softmax(1) * -1).scatter_add(1, targets[:, None], torch.ones(200, 1).double())
+    truth = weights.double()[:, None] * (truth @ weight)
+    monkeypatch.setattr(tiles, "CHUNK_ELEMENTS", 200 * 100)
+    monkeypatch.setattr(tiles, "KEPT_ELEMENTS", 0)
+    errors, products, plain_logits = {}, [], tiles._logits
+    monkeypatch.setattr(tiles, "_logits", lambda *args: products.append(1) or plain_logits(*args))
+    for trained in (True, False):
+        output.requires_grad_(trained)
+        products.clear()
+        values = head.selected_logps(model, hidden, targets)
+        forwards = len(products)
+        (slope,) = torch.autograd.grad((values * weights).sum(), hidden)
+        assert slope.dtype == torch.bfloat16
+        assert len(products) == (2 if trained else 1) * forwards
+        errors[trained] = float((slope - truth).norm() / truth.norm())
+    assert errors[False] <= max(1.05 * errors[True], 0.004)
+
+
 def test_tiles_under_autocast(make_model, ids_of, monkeypatch):
     """bfloat16 logits of float32 weights, as the head itself gives them, reduced in float32; gradients in float32."""
     model, targets = make_model(), torch.tensor(ids_of(50, 0))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from icr.sampling.decode import draw
+from icr.sampling import decode
+from icr.sampling.decode import _drawn_from_all, draw
 
 GRID = 40_000
 
@@ -82,3 +83,24 @@ def test_small_numbers_reach_a_small_probability():
     logits = torch.tensor([[0.0, np.log(1e-8)]])
     assert draw(logits, torch.tensor([1 - 5e-9], dtype=torch.float64), 1.0).item() == 1
     assert draw(logits, torch.tensor([1 - 2e-8], dtype=torch.float64), 1.0).item() == 0
+
+
+@pytest.mark.parametrize("settings_", [(1.0, 0.9), (0.7, 1.0, 50), (1.0, 0.5, 50), (1.0, 0.9, 5000), (1.0, 0.9, 10**6)])
+@pytest.mark.parametrize("kind", ["peaked", "flat", "ties"])
+def test_of_a_large_vocabulary_few_tokens_are_sorted_and_the_same_are_drawn(kind, settings_, monkeypatch):
+    """Whether the few hold all that is kept (peaked), cannot (flat), or end among tokens that are equally likely."""
+    sorts = []
+    monkeypatch.setattr(decode, "_drawn_from_all", lambda p, *rest: sorts.append(len(p)) or drawn_from_all(p, *rest))
+    drawn_from_all = _drawn_from_all
+    size = (30, decode.MANY)
+    logits = {"peaked": 6 * torch.randn(size), "flat": torch.randn(size) / 9, "ties": torch.randint(-9, 9, size) / 2}
+    uniforms = torch.rand(30, dtype=torch.float64)
+    uniforms[:2] = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    few = draw(logits[kind], uniforms, *settings_)
+    if kind == "peaked" and settings_[2:] != (10**6,):
+        assert not sorts
+    if kind != "peaked" and settings_[1:] == (0.9,):
+        assert sorts == [30]
+    monkeypatch.setattr(decode, "MANY", 10**9)
+    assert torch.equal(draw(logits[kind], uniforms, *settings_), few)
+    assert sorts[-1] == 30

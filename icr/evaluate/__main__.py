@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def as_arguments(words: Sequence[str]) -> list[str]:
     """The command line as Hydra takes it: a first word that is no setting is a run, or else a model.
 
-    Of a run come all choices and settings that the command line does not replace.
+    A folder is no setting, though it have a sign of equality in its name, as the jobs of sweeps have. Of a run come all choices and settings that the command line does not replace.
 
     Raises:
         RunError: the run does not say what it was made with.
@@ -47,7 +47,7 @@ def as_arguments(words: Sequence[str]) -> list[str]:
     """
     # Hydra wants a sign before keys that are not there yet, as names of models never are.
     first, *rest = [re.sub(r"^(?=evaluate\.(answers|models)\.)", "++", word) for word in words] or [""]
-    if not first or first.startswith("-") or "=" in first:
+    if not first or first.startswith("-") or ("=" in first and not Path(first).is_dir()):
         return [first, *rest] if first else rest
     from icr.models.folder import check_exists  # Seconds of imports, which --help does without.
     from icr.rundir.layout import Layout

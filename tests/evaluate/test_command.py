@@ -55,6 +55,14 @@ def test_the_models_of_a_run_are_measured_as_the_run_has_measured_them(finished,
     capsys.readouterr()
 
 
+def test_a_job_of_a_sweep_has_a_sign_of_equality_in_its_name(finished, tmp_path):
+    job = tmp_path / "0_loss.alpha=0,seed=1"
+    shutil.copytree(finished, job)
+    assert evaluate.main([str(job)]) == 0
+    assert results(job / "benchmarks")["figures"].keys() == {"sft", "dpo_en", "M0"}
+    assert status(str(tmp_path / "loss=dpo")) == 2
+
+
 def test_it_goes_on_where_it_stopped(finished, monkeypatch):
     evaluate.main([str(finished)])
     (finished / "benchmarks/evaluation/M0.parquet").unlink()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -34,14 +36,14 @@ def sweep(runs: Path, arm: Arm, seeds: Sequence[int], jobs: int) -> None:
         "hydra/launcher=joblib",
         f"hydra.launcher.n_jobs={jobs}",
     )
-    if arm.unseen:
-        measure(runs, arm)
+    if arm.measured:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(partial(measure, runs, arm), _folders(runs, arm)))
 
 
-def measure(runs: Path, arm: Arm) -> None:
-    """Measure the models of an arm's runs in languages that none of them was trained in."""
-    for folder in _folders(runs, arm):
-        icr(str(folder), f"langs={arm.unseen}", command="evaluate")
+def measure(runs: Path, arm: Arm, folder: Path) -> None:
+    """Measure the models of one run of an arm once more."""
+    icr(str(folder), *arm.measured, f"run.dir='{_measured(runs, arm, folder)}'", command="evaluate")
 
 
 def results(runs: Path, arm: Arm) -> pd.DataFrame:
@@ -50,9 +52,9 @@ def results(runs: Path, arm: Arm) -> pd.DataFrame:
     Beside those of models, `length_gap` is by how many tokens chosen responses are longer than rejected ones, in the
     round whose result the model is, and `reward_accuracy`, in %, has reward prompts for models.
     """
-    of_run = _of_unseen if arm.unseen else _of_run
-    rows = [row for folder in _folders(runs, arm) for row in of_run(folder)]
-    return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:4]).drop_duplicates(COLUMNS[:4])
+    rows = [row for folder in _folders(runs, arm) for row in (*_of_run(folder), *_once_more(runs, arm, folder))]
+    found = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(COLUMNS[:4], keep="last")
+    return found.sort_values(COLUMNS[:4])
 
 
 def at(found: pd.DataFrame, point: Point, figure: str) -> dict[int, float]:
@@ -68,9 +70,14 @@ def _folders(runs: Path, arm: Arm) -> list[Path]:
     return [folder for folder in sorted((runs / arm.folder).glob("*/")) if Layout(folder).summary.is_file()]
 
 
-def _of_unseen(folder: Path) -> Iterator[tuple[Any, ...]]:
-    benchmarks = Layout(folder).benchmarks
-    measured = open_run(benchmarks).measured if benchmarks.is_dir() else None
+def _measured(runs: Path, arm: Arm, folder: Path) -> Path:
+    """Where the models of a run of an arm are measured once more."""
+    return runs / "measured" / arm.folder / "_".join(arm.measured) / folder.name
+
+
+def _once_more(runs: Path, arm: Arm, folder: Path) -> Iterator[tuple[Any, ...]]:
+    directory = _measured(runs, arm, folder)
+    measured = open_run(directory).measured if arm.measured and directory.is_dir() else None
     for model, figures in measured.results["win_rate"].figures.items() if measured else ():
         yield from _long(open_run(folder).summary.seed, model, figures)
 

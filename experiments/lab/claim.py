@@ -19,12 +19,13 @@ class Arm(NamedTuple):
     Attributes:
         world: whose starting models they begin with, one of `worlds.WORLDS`.
         overrides: of the command, such as `["loss.alpha=0"]`.
-        unseen: option of `langs` whose languages its models are measured in, in place of those they were trained in.
+        measured: overrides with which its models are measured once more, such as `["evaluation.n=8"]`; the figures that
+            this gives are in place of the run's own.
     """
 
     world: str
     overrides: tuple[str, ...]
-    unseen: str = ""
+    measured: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -113,11 +114,12 @@ def read(folder: Path) -> Claim:
 
 
 def _arm(arm: str | list[str], world: str) -> Arm:
-    """`standard`, or overrides; first words `in <world>` and `measured in <langs>` are none, and name what they say."""
-    if arm == "standard":
-        return Arm(world, STANDARD)
-    words, unseen = list(arm), ""
-    while words and (found := re.fullmatch(r"(in|measured in) (\w+)", words[0])):
-        world, unseen = (found[2], unseen) if found[1] == "in" else (world, found[2])
+    """`standard`, or overrides; first words `in <world>` and `measured: <override>` are no overrides of the runs."""
+    words, measured = [arm] if isinstance(arm, str) else list(arm), []
+    while words and (found := re.fullmatch(r"(in|measured:) (\S+)", words[0])):
+        if found[1] == "in":
+            world = found[2]
+        else:
+            measured.append(found[2])
         words.pop(0)
-    return Arm(world, STANDARD if words == ["standard"] else tuple(words), unseen)
+    return Arm(world, STANDARD if words == ["standard"] else tuple(words), tuple(measured))

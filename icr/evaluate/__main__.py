@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def as_arguments(words: Sequence[str]) -> list[str]:
     """The command line as Hydra takes it: a first word that is no setting is a run, or else a model.
 
-    A folder is no setting, though it have a sign of equality in its name, as the jobs of sweeps have. Of a run come all choices and settings that the command line does not replace.
+    A folder is no setting, though it have a sign of equality in its name, as the jobs of sweeps have. Of a run come all
+    choices and settings that the command line does not replace.
 
     Raises:
         RunError: the run does not say what it was made with.

@@ -81,7 +81,10 @@ def test_every_arm_composes(arm):
     """A mistyped override would be found hours into the experiments."""
     assert arm.world in worlds.WORLDS
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        compose("config", [*arms.SETTINGS, *arm.overrides, *([f"langs={arm.unseen}"] if arm.unseen else [])])
+        compose(
+            "config",
+            [*arms.SETTINGS, *arm.overrides, *(word for word in arm.measured if not word.startswith("evaluate."))],
+        )
 
 
 def test_a_contrast_of_no_arm_is_refused(tmp_path):
@@ -111,29 +114,35 @@ def test_the_picture_is_the_same_bytes_each_time(tmp_path):
 def test_arms_of_the_same_overrides_are_shared():
     folders = [arm.folder for one in CLAIMS for arm in one.arms.values()]
     assert folders.count("clean/standard") > 5
-    assert len({arm._replace(unseen="") for arm in ARMS}) == len({*folders})
+    assert len({arm._replace(measured=()) for arm in ARMS}) == len({*folders})
 
 
 def test_first_words_of_an_arm_name_its_world_and_other_languages(tmp_path):
-    arms_of = "{a: [in leaky, measured in low_resource, langs=high_resource], b: [in leaky, standard]}"
+    arms_of = '{a: [in leaky, "measured: langs=low_resource", langs=high_resource], b: [in leaky, standard]}'
     text = f"title: t\npaper: p\naxis: a\narms: {arms_of}\ncontrasts: []\n"
     (tmp_path / "claim.yaml").write_text(text, encoding="utf-8")
     assert list(claim.read(tmp_path).arms.values()) == [
-        claim.Arm("leaky", ("langs=high_resource",), "low_resource"),
+        claim.Arm("leaky", ("langs=high_resource",), ("langs=low_resource",)),
         claim.Arm("leaky", claim.STANDARD),
     ]
 
 
-def test_an_arm_measured_elsewhere_has_the_figures_of_the_benchmark(tmp_path):
-    arm = claim.Arm("clean", ("langs=high_resource",), "low_resource")
+def test_what_is_measured_once_more_is_in_place_of_the_runs_own_figures(tmp_path):
+    arm = claim.Arm("clean", ("langs=high_resource",), ("langs=low_resource",))
     assert arms.results(tmp_path, arm).empty
     folder = tmp_path / arm.folder / "seed=3"
     write_run(folder, {"seed": "3"}, lambda overrides: 60.0)
-    assert arms.results(tmp_path, arm).empty
+    own = arms.results(tmp_path, arm)
+    assert own[own.model == "M0"].value.max() < 100
     found = Measured(["sw"], {"M0": ""}, {"win_rate": Result({"M0": {"win_rate": {"sw": 51.5}}})})
-    layout = Layout(Layout(folder).benchmarks)
-    layout = Layout(Layout(folder).benchmarks)
-    layout.path.mkdir()
+    layout = Layout(tmp_path / "measured" / arm.folder / "langs=low_resource" / folder.name)
+    layout.path.mkdir(parents=True)
     manifest.write(layout.manifest, manifest.read(layout.manifest))
     layout.measured.write_text(json.dumps(found.as_json()), encoding="utf-8")
-    assert arms.results(tmp_path, arm).to_numpy().tolist() == [[3, "M0", "sw", "win_rate", 51.5]]
+    both = arms.results(tmp_path, arm).set_index(["seed", "model", "language", "figure"]).value
+    assert both[3, "M0", "sw", "win_rate"] == 51.5
+    assert both.drop((3, "M0", "sw", "win_rate")).to_dict() == {
+        key: value
+        for key, value in own.set_index(["seed", "model", "language", "figure"]).value.items()
+        if key != (3, "M0", "sw", "win_rate")
+    }

@@ -82,7 +82,7 @@ def test_every_arm_composes(arm):
     assert arm.world in worlds.WORLDS
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         compose("config", [*arms.SETTINGS, *arm.overrides])
-        compose("evaluate", [*arms.SETTINGS, *arm.overrides, *arm.measured])
+        compose("evaluate", ["data=pocket", *arms.SETTINGS, *arm.overrides, *arm.measured])
 
 
 def test_a_contrast_of_no_arm_is_refused(tmp_path):

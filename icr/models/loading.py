@@ -1,4 +1,4 @@
-"""Loading a policy, a reference and their tokenizer: folders or hub names of models and of adapters.
+"""Loading a policy, a reference and their tokenizer: folders or hub names of models and of adapters, and GGUF files.
 
 Safetensors, and no remote code by default.
 """
@@ -19,6 +19,7 @@ from icr.models import adapters, randomness
 from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of, check_exists, reading
+from icr.models.gguf import gguf_file, refuse_gguf
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
 from icr.models.tokenizer import check_tokenizer, load_tokenizer
@@ -27,7 +28,7 @@ from icr.models.whole import load_whole
 
 @dataclass
 class LoadedModel:
-    """A model with its renderer, and the folder or hub name that it came from.
+    """A model with its renderer, and the folder, hub name or GGUF file that it came from.
 
     Attributes:
         base: path of the model whose weights lie frozen under its adapter; None where it has no adapter.
@@ -94,9 +95,11 @@ class Loader:
         base = base_of(path)
         if base:
             _check_base(path, base)
+        if self._quantisation(path):
+            refuse_gguf(base or path, "adapter=qlora")
         # An adapter may have been saved without a tokenizer.
         bare = base and Path(path).is_dir() and not (Path(path) / "tokenizer_config.json").is_file()
-        if Path(base or path).is_dir():
+        if Path(base or path).is_dir() or gguf_file(base or path):
             configuration(path, self.trust_remote_code)  # Else transformers takes an unknown family for some other one.
         tokenizer = load_tokenizer(base if base and bare else path, self.trust_remote_code)
         if self.pad_token:

@@ -22,6 +22,7 @@ from icr.models.folder import base_of, check_exists, reading
 from icr.models.gguf import gguf_file, refuse_gguf
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
+from icr.models.template import template_text
 from icr.models.tokenizer import check_tokenizer, load_tokenizer
 from icr.models.whole import load_whole
 
@@ -66,7 +67,8 @@ class Loader:
             what transformers has for it (Gemma 2 has no `sdpa`).
         end_of_turn: token that ends an assistant turn; empty takes the chat template's.
         pad_token: pad token for tokenizers without one (masks go by position, so it may equal the end token).
-        chat_template: Jinja template in place of the tokenizer's, for models that were trained in another format.
+        chat_template: Jinja template in place of the tokenizer's, for models that were trained in another format, or
+            none: its text, or a file `*.jinja`, whose text stands here from then on.
         trust_remote_code: whether a model's own code may run.
         frozen: names of parameters that training leaves alone, by a part of their name (such as `embed_tokens`).
         adapter: what a model that is loaded for training gets (config group `adapter`); None trains all its weights.
@@ -83,6 +85,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         torch_dtype(self.dtype)
+        object.__setattr__(self, "chat_template", template_text(self.chat_template))
 
     def renderer(self, path: str) -> Renderer:
         """The tokenizer of `path`, checked.

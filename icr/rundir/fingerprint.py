@@ -51,12 +51,9 @@ def of_model(path: str) -> str:
     the hub, which names content, too; a model that is not to be had stands for itself by its name alone. An adapter's
     hash is also of the model that it lies on. A GGUF file's hash is of the file and of tokenizer files beside it.
     """
-    folder, file = Path(path), gguf_file(path)
-    if file and file.local:
-        digest = hashlib.sha256()
-        for part in _beside(file.located()):
-            digest.update(content.digest(part))
-        return digest.hexdigest()[:16]
+    folder, gguf = Path(path), gguf_file(path)
+    if gguf and gguf.local:
+        return _of_gguf(gguf.located())
     if not folder.is_dir():
         revision, base = _revision(path), _hub_base(path)
         return f"hub:{path}" + (f"@{revision}" if revision else "") + (f" on {of_model(base)}" if base else "")
@@ -101,10 +98,15 @@ def _read(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _beside(file: Path) -> list[Path]:
-    """A GGUF file, and what a tokenizer would read beside it in its place."""
+def _of_gguf(file: Path) -> str:
+    """Hash of a GGUF file, and of what a tokenizer would read beside it in its place."""
     others = (other for name in TOKENIZER_FILES for other in file.parent.glob(f"{name}*"))
-    return [file, *sorted(other for other in others if other.suffix in TOKENIZER_SUFFIXES and other.is_file())]
+    beside = sorted(other for other in others if other.suffix in TOKENIZER_SUFFIXES and other.is_file())
+    digest = hashlib.sha256(content.digest(file))
+    for other in beside:
+        digest.update(other.name.encode())
+        digest.update(content.digest(other))
+    return digest.hexdigest()[:16]
 
 
 def _with_whole_numbers(value: object) -> object:

@@ -28,7 +28,7 @@ def with_gguf_file(cfg: DictConfig) -> DictConfig:
     if not isinstance(file, str) or not file.lower().endswith(SUFFIX) or Path(file).is_absolute():
         raise ConfigError(f"model.gguf_file must name a file of model.path that ends with {SUFFIX}, got {file!r}.")
     if gguf_file(str(path)):
-        raise ConfigError(f"model.gguf_file={file}: model.path={path} names a GGUF file already; give one of them alone.")
+        raise ConfigError(f"model.gguf_file={file}: model.path={path} names a GGUF file already; give one alone.")
     named = cfg.copy()
     with open_dict(named):
         named.model.path = f"{str(path).rstrip('/')}/{file}"

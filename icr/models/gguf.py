@@ -71,7 +71,7 @@ def check_gguf(path: str, file: GgufFile) -> None:
     """
     if re.search(r"-\d{5}-of-\d{5}\.gguf$", path, re.IGNORECASE):
         raise ModelError(
-            f"{path} is one part of a GGUF file that was split, which transformers does not read. Join the parts first: "
+            f"{path} is one part of a GGUF file that was split, and transformers reads whole ones. Join them first: "
             f"llama-gguf-split --merge <first part> <whole file>."
         )
     if file.local and not (whole := file.located()).is_file():

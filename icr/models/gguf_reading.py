@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer, GgufConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from icr.errors import ModelError
 from icr.models.folder import reading
@@ -62,8 +69,8 @@ def check_all_read(model: PreTrainedModel, path: str) -> None:
     held = sum({tensor.data_ptr(): tensor.numel() for tensor in model.state_dict().values()}.values())
     if stored != held:
         raise ModelError(
-            f"The GGUF file {path} has {stored:,} weights, and the {type(model).__name__} that transformers makes of it "
-            f"{held:,}: it is not the model that the file holds. Give the model as its authors published it."
+            f"The GGUF file {path} has {stored:,} weights, and the {type(model).__name__} that transformers makes of "
+            f"it {held:,}: that is not the model that the file holds. Give the model as its authors published it."
         )
 
 

@@ -69,6 +69,6 @@ def _llama3(config: PreTrainedConfig, header: Header, path: str) -> dict[str, An
 
 def _refused(path: str, what: str) -> ModelError:
     return ModelError(
-        f"The GGUF file {path} scales the positions of its tokens ({what}), which transformers does not read from such a "
-        f"file: log-probs would be those of another model. Give the model as its authors published it."
+        f"The GGUF file {path} scales the positions of its tokens ({what}), which transformers does not read from such "
+        f"a file: log-probs would be those of another model. Give the model as its authors published it."
     )

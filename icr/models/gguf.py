@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from icr.errors import ConfigError, ModelError, near
+from icr.errors import ConfigError, ModelError, near, one_line
 from icr.models.gguf_header import Header, read_header
 
 SUFFIX = ".gguf"
@@ -98,7 +98,7 @@ def header_of(path: str) -> Header:
         located = file.located()
         header = read_header(located)
     except OSError as error:
-        raise ModelError(f"The GGUF file {path} cannot be read: {error}") from error
+        raise ModelError(f"The GGUF file {path} cannot be read: {one_line(error)}") from error
     except ValueError as error:
         raise ModelError(f"The GGUF file {path} cannot be used: {error}. Get it anew.") from error
     if int(str(header.metadata.get("split.count", 1))) > 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,10 @@ class LoadedModel:
         if self.base:
             adapters.record_base(self.model, self.base)
         try:
-            self.model.save_pretrained(folder)
+            with warnings.catch_warnings():
+                # peft looks for the configuration of the model under an adapter, which a GGUF file has within.
+                warnings.filterwarnings("ignore", message="Could not find a config file")
+                self.model.save_pretrained(folder)
         except SafetensorError as error:
             if not (code := re.search(r"os error (\d+)", str(error))):
                 raise

@@ -23,7 +23,7 @@ import torch
 
 torch.set_num_threads(1)
 
-pytest_plugins = ["tests.tiny_models", "tests.tiny_training", "tests.vllm_engine"]
+pytest_plugins = ["tests.tiny_models", "tests.tiny_gguf", "tests.tiny_training", "tests.vllm_engine"]
 
 
 def pytest_collection_finish() -> None:

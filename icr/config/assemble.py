@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from icr.checks import require_integer, require_number
 from icr.config.consistency import check_family, check_gate, check_replay
 from icr.config.files import conf_dir
+from icr.config.gguf import check_gguf, with_gguf_file
 from icr.config.messages import options
 from icr.config.nodes import keyed, make, one_of, optional, require_given, typed, values_of
 from icr.config.settings import (
@@ -53,6 +54,7 @@ def build(cfg: DictConfig) -> Settings:
     }
     if missing := [name for name in top if name not in cfg]:
         raise ConfigError(f"{missing[0]} was taken out of the configuration, and no run can do without it.")
+    cfg = with_gguf_file(cfg)
     if not OmegaConf.is_dict(cfg.langs):
         raise ConfigError(f"langs must be a group of settings, got {cfg.langs!r}.")
     langs = typed(Languages, "langs", values_of(cfg, "langs"))
@@ -99,6 +101,7 @@ def build(cfg: DictConfig) -> Settings:
     check_family(settings.made_for, settings.model)
     check_gate(settings)
     check_replay(settings)
+    check_gguf(settings)
     _check_data(settings.data, settings.stage)
     _check_attention(settings.model.loader, settings.trainer)
     _check_optimizer(settings)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from icr.checks import require_integer
 from icr.config.assemble import adapter_of, evaluation_of, model_of, trainer_of
+from icr.config.gguf import with_gguf_file
 from icr.config.nodes import make, optional, require_given, typed, values_of
 from icr.config.settings import Languages
 from icr.errors import ConfigError
@@ -65,6 +66,7 @@ def build_evaluation(cfg: DictConfig) -> Measurement:
             "Nothing is given to measure: icr evaluate <directory of a run>, icr evaluate <folder of a model>, or "
             "evaluate.answers.<name>=<outputs>.{language}.json."
         )
+    cfg = with_gguf_file(cfg)
     # A benchmark of its own takes the prompts of an evaluation at most: nobody has to give reference answers.
     of_evaluation = "evaluation.prompts" if "_target_" in cfg.benchmark else "evaluation"
     require_given(cfg, [*NEEDED, of_evaluation], "icr evaluate")

@@ -61,7 +61,9 @@ class ModelSettings:
     """The model to start from, and how models are loaded. Config group `model`."""
 
     path: str
-    """`π_0`: a folder or a hub name."""
+    """`π_0`: a folder, a hub name or a GGUF file."""
+    gguf_file: str | None = field(compare=False)
+    """The GGUF file within the folder or hub name that was given; `path` has it already."""
     reference: str
     """`π_I`, for which `reward_pair.reference` stands."""
     shape: Mapping[str, object] | None = field(compare=False)

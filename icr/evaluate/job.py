@@ -24,6 +24,7 @@ from icr.keys import loading, of_stages
 from icr.launch import processes as launch
 from icr.models.configuration import context_length
 from icr.models.folder import base_of, check_exists
+from icr.models.gguf import refuse_gguf
 from icr.models.whole import check_files
 from icr.report.leaderboard import headline, print_leaderboard, write_leaderboard
 from icr.rundir import Key, Layout, RunDirectory, atomic, fingerprint, open_run
@@ -82,6 +83,8 @@ class Evaluation:
         for path in self._paths:
             check_exists(path)
             check_files(base_of(path) or path)
+            if settings.sampling.tokens_per_batch is None:
+                refuse_gguf(base_of(path) or path, "Sampling by vLLM")
         if self._paths:
             settings.sampling.require()
         settings.benchmark.require()

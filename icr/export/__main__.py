@@ -1,4 +1,4 @@
-"""`icr export RUN --to FOLDER`: a round's model as a folder to share, with a card; pushed on demand."""
+"""`icr export RUN --to FOLDER`: a round's model as a folder to share, with a card; pushed on demand. Or a GGUF file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="icr export",
         description="Write a model of a run as a folder to share: safetensors, tokenizer with its chat template, and a "
-        "card with the run's data, settings and results.",
+        "card with the run's data, settings and results. A GGUF file becomes such a folder, too.",
     )
-    made.add_argument("run", type=Path, help="directory of the run (the one with manifest.json)")
+    made.add_argument(
+        "run",
+        type=Path,
+        help="directory of the run (the one with manifest.json), or a GGUF file to be made an ordinary folder",
+    )
     made.add_argument(
         "--to", type=Path, required=True, metavar="FOLDER", help="where to write it: a new or empty folder"
     )

@@ -11,6 +11,7 @@ import yaml
 
 import icr
 from icr.export.folder import FinishedRun, is_local
+from icr.models.gguf import gguf_file
 from icr.report.tables import Grid, display_name, grids
 
 SETTINGS = {
@@ -69,7 +70,11 @@ def _front_matter(run: FinishedRun, merged: bool, datasets: Sequence[str]) -> di
         "tags": ["icr", *([loss] if loss else [])],
     }
     if start and not is_local(start):
-        front |= {"base_model": start, "base_model_relation": "finetune" if merged else "adapter"}
+        file = gguf_file(start)
+        front |= {
+            "base_model": file.source if file else start,
+            "base_model_relation": "finetune" if merged else "adapter",
+        }
     return front | ({"datasets": list(datasets)} if datasets else {})
 
 
@@ -119,7 +124,8 @@ def _model(path: str) -> str:
         return "an unnamed model"
     if is_local(path):
         return f"`{_plain(Path(path).name)}` (not published)"
-    return f"[{_plain(path)}](https://huggingface.co/{path})"
+    file = gguf_file(path)
+    return f"[{_plain(path)}](https://huggingface.co/{file.source if file else path})"
 
 
 def _table(grid: Grid) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from icr.errors import RunError
 from icr.models.folder import base_of
+from icr.models.gguf import gguf_file
 from icr.rundir.reader import open_run
 from icr.rundir.results import Summary
 
@@ -58,5 +59,7 @@ def finished_run(directory: Path, round: int | None = None) -> FinishedRun:
 
 
 def is_local(model: str) -> bool:
-    """Whether a model's name is a folder of this machine rather than a name on a hub."""
+    """Whether a model's name is a folder or file of this machine rather than a name on a hub."""
+    if file := gguf_file(model):
+        return file.local
     return Path(model).is_dir() or model.count("/") != 1 or model.startswith((".", "/", "~"))

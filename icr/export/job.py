@@ -1,4 +1,4 @@
-"""The work of `icr export`: check, write beside, move into place, push."""
+"""The work of `icr export`: check, write beside, move into place, push; or convert a GGUF file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import shutil
 from icr.errors import ConfigError, RunError
 from icr.export.card import model_card
 from icr.export.folder import FinishedRun, finished_run, is_local
+from icr.export.gguf import convert
 from icr.export.hub import check_login, push
 from icr.export.weights import check_empty, export_weights
+from icr.models.gguf import gguf_file
 
 
 def export(options: argparse.Namespace) -> None:
@@ -20,7 +22,14 @@ def export(options: argparse.Namespace) -> None:
         raise ConfigError("--private is about --push owner/name, which is not given.")
     if not re.fullmatch(r"[1-9]\d*[KMGT]B", options.shard_size):
         raise ConfigError(f"--shard-size must be a size such as 5GB or 500MB, got {options.shard_size!r}.")
+    if gguf_file(str(options.run)):
+        return convert(options)
     run = finished_run(options.run, options.round)
+    if run.base and not options.merge and gguf_file(run.base):
+        raise RunError(
+            f"The adapter lies on the GGUF file {run.base}, which peft and transformers do not open by that name: "
+            f"--merge makes a whole model of both."
+        )
     check_empty(options.to)
     if options.push:
         _check_others_can_load(run, options.merge)

@@ -53,7 +53,7 @@ def export_weights(
         ModelError: the model, or an adapter's base, cannot be loaded, or they do not fit; or its chat template cannot
             render a conversation.
     """
-    wanted = _dtype(dtype)
+    wanted = wanted_dtype(dtype)
     check_empty(target)
     if run.base and not merge:
         if dtype:
@@ -93,7 +93,12 @@ def check_empty(target: Path) -> None:
         raise RunError(f"--to: {target} is there already and not empty; give a new folder, or remove that one.")
 
 
-def _dtype(name: str) -> torch.dtype | None:
+def wanted_dtype(name: str) -> torch.dtype | None:
+    """What `--dtype` names; None where it is not given.
+
+    Raises:
+        ConfigError: it names no dtype.
+    """
     try:
         return torch_dtype(name) if name else None
     except ValueError as error:

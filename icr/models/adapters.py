@@ -191,7 +191,7 @@ def switch(model: PreTrainedModel, *, on: bool) -> None:
 def record_base(model: PreTrainedModel, base: str) -> None:
     """Have the adapter name its model by a path that holds from every folder, and its modules in one order."""
     config = cast("LoraConfig", model.peft_config[model.active_adapters()[0]])
-    config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
+    config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).exists() else base
     if isinstance(config.target_modules, (set, list)):
         config.target_modules = sorted(config.target_modules)
 

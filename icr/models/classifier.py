@@ -12,6 +12,7 @@ from icr.errors import ModelError
 from icr.models.configuration import configuration, context_length
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of
+from icr.models.gguf import refuse_gguf
 from icr.models.memory import move
 from icr.models.rendering import Renderer
 from icr.models.tokenizer import load_tokenizer
@@ -38,6 +39,7 @@ def check_classifier(
     """
     if base_of(path):
         raise ModelError(f"reward.path: {path} is an adapter; merge it into its model, and give the merged one.")
+    refuse_gguf(path, "reward.path")
     config = configuration(path, trust_remote_code)
     kinds = config.architectures or ["a model without a named architecture"]
     if not trust_remote_code and not any(kind.endswith(KIND) for kind in kinds):

@@ -7,6 +7,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from icr.errors import ModelError
 from icr.logps.family import stated
 from icr.models.folder import CONFIG, base_of, check_exists, reading
+from icr.models.gguf import gguf_file
+from icr.models.gguf_reading import gguf_configuration
 
 
 def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -19,6 +21,8 @@ def configuration(path: str, trust_remote_code: bool = False) -> PreTrainedConfi
     while base := base_of(path):
         path = base
     check_exists(path)
+    if gguf_file(path):
+        return gguf_configuration(path)
     with reading(f"The {CONFIG} of {path}"):
         config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     return config

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from icr.errors import ICRError, ModelError, near_folder, one_line
+from icr.models.gguf import check_gguf, gguf_file
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -32,11 +33,14 @@ def reading(what: str) -> Iterator[None]:
 
 
 def check_exists(path: str) -> None:
-    """Refuse a path that is neither a folder nor looks like a hub name (`owner/name`).
+    """Refuse a path that is no folder, no GGUF file, and does not look like a hub name (`owner/name`).
 
     Raises:
-        ModelError: naming the folder, and a similar one beside it where there is one.
+        ModelError: naming the folder or file, and a similar one beside it where there is one.
+        ConfigError: a package is missing that reads it.
     """
+    if file := gguf_file(path):
+        return check_gguf(path, file)
     folder = Path(path)
     if folder.is_dir():
         if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
@@ -69,6 +73,8 @@ def base_of(path: str) -> str | None:
 def _adapter_config(path: str) -> Path | None:
     """The file that makes `path` an adapter, from the hub if need be; None where it is a model."""
     folder = Path(path)
+    if gguf_file(path):
+        return None
     if folder.is_dir():
         file = folder / ADAPTER_CONFIG
         return file if file.is_file() and not (folder / CONFIG).is_file() else None

@@ -1,4 +1,4 @@
-"""Loading a policy, a reference and their tokenizer: folders or hub names of models and of adapters.
+"""Loading a policy, a reference and their tokenizer: folders or hub names of models and of adapters, and GGUF files.
 
 Safetensors, and no remote code by default.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from icr.models import adapters, randomness
 from icr.models.configuration import configuration
 from icr.models.dtypes import torch_dtype
 from icr.models.folder import base_of, check_exists, reading
+from icr.models.gguf import gguf_file, refuse_gguf
 from icr.models.memory import move, reclaim
 from icr.models.rendering import Renderer
+from icr.models.template import template_text
 from icr.models.tokenizer import check_tokenizer, load_tokenizer
 from icr.models.whole import load_whole
 
 
 @dataclass
 class LoadedModel:
-    """A model with its renderer, and the folder or hub name that it came from.
+    """A model with its renderer, and the folder, hub name or GGUF file that it came from.
 
     Attributes:
         base: path of the model whose weights lie frozen under its adapter; None where it has no adapter.
@@ -47,7 +50,10 @@ class LoadedModel:
         if self.base:
             adapters.record_base(self.model, self.base)
         try:
-            self.model.save_pretrained(folder)
+            with warnings.catch_warnings():
+                # peft looks for the configuration of the model under an adapter, which a GGUF file has within.
+                warnings.filterwarnings("ignore", message="Could not find a config file")
+                self.model.save_pretrained(folder)
         except SafetensorError as error:
             if not (code := re.search(r"os error (\d+)", str(error))):
                 raise
@@ -65,7 +71,8 @@ class Loader:
             what transformers has for it (Gemma 2 has no `sdpa`).
         end_of_turn: token that ends an assistant turn; empty takes the chat template's.
         pad_token: pad token for tokenizers without one (masks go by position, so it may equal the end token).
-        chat_template: Jinja template in place of the tokenizer's, for models that were trained in another format.
+        chat_template: Jinja template in place of the tokenizer's, for models that were trained in another format, or
+            none: its text, or a file `*.jinja`, whose text stands here from then on.
         trust_remote_code: whether a model's own code may run.
         frozen: names of parameters that training leaves alone, by a part of their name (such as `embed_tokens`).
         adapter: what a model that is loaded for training gets (config group `adapter`); None trains all its weights.
@@ -82,6 +89,7 @@ class Loader:
 
     def __post_init__(self) -> None:
         torch_dtype(self.dtype)
+        object.__setattr__(self, "chat_template", template_text(self.chat_template))
 
     def renderer(self, path: str) -> Renderer:
         """The tokenizer of `path`, checked.
@@ -94,9 +102,11 @@ class Loader:
         base = base_of(path)
         if base:
             _check_base(path, base)
+        if self._quantisation(path):
+            refuse_gguf(base or path, "adapter=qlora")
         # An adapter may have been saved without a tokenizer.
         bare = base and Path(path).is_dir() and not (Path(path) / "tokenizer_config.json").is_file()
-        if Path(base or path).is_dir():
+        if Path(base or path).is_dir() or gguf_file(base or path):
             configuration(path, self.trust_remote_code)  # Else transformers takes an unknown family for some other one.
         tokenizer = load_tokenizer(base if base and bare else path, self.trust_remote_code)
         if self.pad_token:

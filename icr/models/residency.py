@@ -165,6 +165,6 @@ def _lies_on(base: str | None, path: str) -> bool:
 
 
 def _same(one: str, other: str | None) -> bool:
-    if other is not None and Path(one).is_dir() and Path(other).is_dir():
+    if other is not None and Path(one).exists() and Path(other).exists():
         return Path(one).resolve() == Path(other).resolve()
     return one == other

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -16,7 +17,24 @@ from icr.errors import ModelError, one_line
 SECONDS = 10.0
 """What one rendering may take; a real one takes less than a thousandth of it."""
 
+SUFFIX = ".jinja"
+"""Of files that hold a chat template, as transformers names its own."""
+
 T = TypeVar("T")
+
+
+def template_text(given: str) -> str:
+    """A chat template: `given` itself, or the content of the file where it names one (`*.jinja`).
+
+    Raises:
+        ValueError: there is no such file, or it is no text.
+    """
+    if not given.endswith(SUFFIX) or "{" in given or "\n" in given:
+        return given
+    try:
+        return Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"chat_template is the file {given}, which cannot be read: {one_line(error)}") from error
 
 
 def guarded(render: Callable[[], T], source: str) -> T:

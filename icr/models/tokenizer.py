@@ -6,6 +6,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from icr.errors import ModelError
 from icr.models.folder import reading
+from icr.models.gguf import gguf_file
+from icr.models.gguf_reading import gguf_tokenizer
 from icr.models.rendering import Renderer
 
 
@@ -15,6 +17,8 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedToke
     Raises:
         ModelError: it cannot be read.
     """
+    if gguf_file(path):
+        return gguf_tokenizer(path)
     with reading(f"The tokenizer of {path}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     return tokenizer

@@ -18,6 +18,7 @@ from icr.models.classifier import check_classifier, classify, load_classifier
 from icr.models.dtypes import torch_dtype
 from icr.models.loading import LoadedModel
 from icr.models.rendering import Renderer
+from icr.models.template import template_text
 from icr.rounds.annotate import LoadScorer, OnBatch, Prompts, as_scored
 from icr.types import Response, ScoredResponse
 
@@ -36,7 +37,7 @@ class ModelReward:
         path: folder or hub name of a sequence classifier with one label, in safetensors.
         dtype: of its weights.
         device: where it runs; None for the policy's.
-        chat_template: Jinja template in place of its tokenizer's; empty for that.
+        chat_template: Jinja template in place of its tokenizer's, as text or as a file `*.jinja`; empty for that.
         tokens_per_batch: padded tokens of one pass.
         trust_remote_code: whether the model's own code may run.
         keep_truncated: whether responses cut by the length limit may take part in pairs.
@@ -59,6 +60,7 @@ class ModelReward:
     def __post_init__(self) -> None:
         torch_dtype(self.dtype)
         require_counts(self, "tokens_per_batch")
+        object.__setattr__(self, "chat_template", template_text(self.chat_template))
 
     @property
     def models(self) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HTTPError
 
 from icr.models.folder import ADAPTER_CONFIG, CONFIG, base_of
+from icr.models.gguf import gguf_file
 from icr.rundir import content
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -38,14 +39,21 @@ READ_WITHIN = (".py", ".jinja")
 """Suffixes of files that it may read in the folders within."""
 
 
+TOKENIZER_FILES = ("added_tokens", "chat_template", "merges", "special_tokens_map", "spiece", "tokenizer", "vocab")
+TOKENIZER_SUFFIXES = (".jinja", ".json", ".model", ".txt")
+"""Beginnings and suffixes of the files that a tokenizer is made of."""
+
+
 def of_model(path: str) -> str:
     """Hash of all that loading may read of a model folder; of a model of a hub its name and its revision.
 
     A folder's hash is of weights and tokenizer, of configurations, code and chat templates. A revision is a commit of
     the hub, which names content, too; a model that is not to be had stands for itself by its name alone. An adapter's
-    hash is also of the model that it lies on.
+    hash is also of the model that it lies on. A GGUF file's hash is of the file and of tokenizer files beside it.
     """
-    folder = Path(path)
+    folder, gguf = Path(path), gguf_file(path)
+    if gguf and gguf.local:
+        return _of_gguf(gguf.located())
     if not folder.is_dir():
         revision, base = _revision(path), _hub_base(path)
         return f"hub:{path}" + (f"@{revision}" if revision else "") + (f" on {of_model(base)}" if base else "")
@@ -90,6 +98,17 @@ def _read(folder: Path) -> Iterator[Path]:
             yield file
 
 
+def _of_gguf(file: Path) -> str:
+    """Hash of a GGUF file, and of what a tokenizer would read beside it in its place."""
+    others = (other for name in TOKENIZER_FILES for other in file.parent.glob(f"{name}*"))
+    beside = sorted(other for other in others if other.suffix in TOKENIZER_SUFFIXES and other.is_file())
+    digest = hashlib.sha256(content.digest(file))
+    for other in beside:
+        digest.update(other.name.encode())
+        digest.update(content.digest(other))
+    return digest.hexdigest()[:16]
+
+
 def _with_whole_numbers(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -101,9 +120,11 @@ def _with_whole_numbers(value: object) -> object:
 @functools.cache
 def _revision(name: str) -> str | None:
     """Commit of what is loaded as `name`; None where the hub cannot be reached and the cache does not have it."""
-    for file in (CONFIG, ADAPTER_CONFIG):
+    gguf = gguf_file(name)
+    for file in (gguf.name,) if gguf else (CONFIG, ADAPTER_CONFIG):
         try:
-            return Path(hf_hub_download(name, file)).parent.name
+            found = Path(hf_hub_download(gguf.source if gguf else name, file))
+            return found.parents[len(Path(file).parts) - 1].name
         except (OSError, ValueError, HTTPError):
             continue
     return None

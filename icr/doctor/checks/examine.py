@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from icr.config import Settings
-from icr.doctor.checks import machine, models, prompts, tokenizer, training
+from icr.doctor.checks import machine, models, precision, prompts, tokenizer, training
 from icr.doctor.findings import FAIL, Finding, findings_of, warned
 from icr.doctor.plan.architecture import architecture
 from icr.doctor.plan.workload import prompts_of, workload
@@ -135,6 +135,7 @@ class Examination:
         responses: list[Response],
     ) -> list[Finding]:
         """Load one model, have it do its part, and let go of it: both may not fit at once."""
+        self._find(f"{role}'s precision", partial(precision.stored, path, role))
         self.tell(f"{role}: loading {path}")
         loaded: LoadedModel = self.settings.model.loader.load(path, self.setup.device)
         found = list(models.weights(loaded, role))

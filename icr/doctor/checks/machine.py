@@ -14,6 +14,7 @@ from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.plan.hardware import GIB
 from icr.doctor.setup import Setup
 from icr.models.folder import base_of
+from icr.models.gguf import PACKAGES, gguf_file
 from icr.rounds import LanguageGate
 
 
@@ -36,6 +37,8 @@ def _needed(settings: Settings, setup: Setup) -> Iterator[tuple[str, str]]:
         yield "bitsandbytes", "'icr[quantisation]'"
     if settings.model.loader.attn_implementation.startswith("flash_attention"):
         yield "flash_attn", "flash-attn"
+    if any(gguf_file(base_of(path) or path) for path in paths):
+        yield from ((name, "'icr[gguf]'") for name in PACKAGES)
     if isinstance(settings.gate, LanguageGate):
         yield "py3langid", "'icr[language]'"
 

@@ -55,7 +55,7 @@ def architecture(path: str, shape: Mapping[str, object] | None, loader: Loader) 
         base = base_of(path)
         config = configuration(path, loader.trust_remote_code)
     except ModelError as error:
-        if shape is None and Path(path).is_dir():
+        if shape is None and Path(path).exists():
             raise
         if shape is None:
             raise ModelError(

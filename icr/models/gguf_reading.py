@@ -1,0 +1,112 @@
+"""GGUF files through transformers: their configuration, tokenizer and weights, as those of an ordinary folder.
+
+Reading metadata takes transformers 10 to 20 seconds where the vocabulary is large, and several parts of a run ask: what
+was read is kept while the file stays as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from icr.errors import ModelError
+from icr.models.folder import reading
+from icr.models.gguf import from_pretrained_of, header_of
+from icr.models.gguf_header import Header
+from icr.models.gguf_rope import FREQUENCIES, restore_scaling
+
+TOKENS = {"bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "pad_token_id": "padding_token_id"}
+"""Keys of a configuration, and of `tokenizer.ggml` in a GGUF file."""
+
+
+def gguf_configuration(path: str) -> PreTrainedConfig:
+    """The configuration that the file's metadata make: with its special tokens and the scaling of its positions, which
+    transformers leaves at the family's defaults.
+
+    Raises:
+        ModelError: the file cannot be used, transformers does not know its architecture, or its positions are scaled in
+            a way that no configuration says.
+    """
+    return copy.deepcopy(_configuration(path, _state(header_of(path).file)))
+
+
+def gguf_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer in the file, or a `tokenizer.json` beside it, as transformers prefers.
+
+    Raises:
+        ModelError: the file cannot be used, or has no tokenizer that transformers can make.
+    """
+    return copy.deepcopy(_tokenizer(path, _state(header_of(path).file)))
+
+
+def gguf_options(path: str) -> dict[str, object]:
+    """More of what `from_pretrained` takes, for ordinary weights in the place of blocks."""
+    return {"config": gguf_configuration(path), "quantization_config": GgufConfig(dequantize=True)}
+
+
+def check_all_read(model: PreTrainedModel, path: str) -> None:
+    """Refuse a model that has not all weights of its file: transformers passes over tensors that it has no place for.
+
+    Raises:
+        ModelError: it has fewer, or more.
+    """
+    twice = {FREQUENCIES, "output.weight"} if model.config.tie_word_embeddings else {FREQUENCIES}
+    stored = sum(tensor.count for name, tensor in header_of(path).tensors.items() if name not in twice)
+    held = sum({tensor.data_ptr(): tensor.numel() for tensor in model.state_dict().values()}.values())
+    if stored != held:
+        raise ModelError(
+            f"The GGUF file {path} has {stored:,} weights, and the {type(model).__name__} that transformers makes of "
+            f"it {held:,}: that is not the model that the file holds. Give the model as its authors published it."
+        )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Within it, transformers draws no progress bar, of which it has one that is not for switching off."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    """What changes when the file does."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _configuration(path: str, state: tuple[int, int, int]) -> PreTrainedConfig:
+    header = header_of(path)
+    source, file = from_pretrained_of(path)
+    with reading(f"The metadata of {path}"):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(source, **file)
+        _name_tokens(config, header)
+        restore_scaling(config, header, path)
+    return config
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(path: str, state: tuple[int, int, int]) -> PreTrainedTokenizerBase:
+    source, file = from_pretrained_of(path)
+    with reading(f"The tokenizer of {path}"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **file)
+    return tokenizer
+
+
+def _name_tokens(config: PreTrainedConfig, header: Header) -> None:
+    for name, key in TOKENS.items():
+        if not isinstance(getattr(config, name, None), list):  # Several ends of a generation, which no file can name.
+            setattr(config, name, header.metadata.get(f"tokenizer.ggml.{key}"))

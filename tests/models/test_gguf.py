@@ -229,7 +229,7 @@ def test_uses_that_it_has_not(gguf_model):
     file = str(gguf_model())
     four_bits = Lora(quantisation=Quantisation(everything=True))
     assert f"adapter=qlora cannot take a GGUF file, and {file} is one" in refused(file, adapter=four_bits)
-    with pytest.raises(ConfigError, match="icr export .*llama-F32.gguf --to <folder>"):
+    with pytest.raises(ConfigError, match=r"icr export .*llama-F32\.gguf --to <folder>"):
         Loader(adapter=Lora(quantisation=Quantisation())).load_for_training(file, 0)
     with pytest.raises(ConfigError, match=r"reward\.path cannot take a GGUF file"):
         check_classifier(file)

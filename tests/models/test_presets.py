@@ -10,6 +10,7 @@ from importlib.resources import files
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -51,6 +52,11 @@ TOKENIZERS = {
         "eos_token": "<eos>",
         "added": ["<start_of_turn>", "<end_of_turn>", "<pad>"],
     },
+    "gemma3_270m": {
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "added": ["<start_of_turn>", "<end_of_turn>", "<pad>"],
+    },
 }
 RENDERED = {
     "llama3_8b": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nName a river.<|eot_id|>"
@@ -59,14 +65,22 @@ RENDERED = {
     "qwen2_5_7b": "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
     "<|im_start|>user\nName a river.<|im_end|>\n<|im_start|>assistant\n",
     "gemma2_9b": "<bos><start_of_turn>user\nName a river.<end_of_turn>\n<start_of_turn>model\n",
+    "gemma3_270m": "<bos>Question: Name a river.\nAnswer:\n",
 }
-ENDS = {"llama3_8b": "<|eot_id|>", "mistral_7b": "</s>", "qwen2_5_7b": "<|im_end|>", "gemma2_9b": "<end_of_turn>"}
-STOPS = {"llama3_8b": 2, "mistral_7b": 1, "qwen2_5_7b": 1, "gemma2_9b": 2}
+ENDS = {
+    "llama3_8b": "<|eot_id|>",
+    "mistral_7b": "</s>",
+    "qwen2_5_7b": "<|im_end|>",
+    "gemma2_9b": "<end_of_turn>",
+    "gemma3_270m": "<eos>",
+}
+STOPS = {"llama3_8b": 2, "mistral_7b": 1, "qwen2_5_7b": 1, "gemma2_9b": 2, "gemma3_270m": 1}
 PARAMETERS = {
     "llama3_8b": 8_030_261_248,
     "mistral_7b": 7_241_732_096,
     "qwen2_5_7b": 7_615_616_512,
     "gemma2_9b": 9_241_705_984,
+    "gemma3_270m": 268_098_176,
 }
 """As the models' cards count them."""
 
@@ -92,7 +106,8 @@ def renderer(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, **described).save_pretrained(folder)
         AutoConfig.for_model(preset(name)["shape"]["model_type"]).save_pretrained(folder)
-        return Loader(**preset(name)["loader"], **replaced).renderer(str(folder))
+        loader = OmegaConf.to_container(OmegaConf.create(preset(name)["loader"]), resolve=True)
+        return Loader(**loader, **replaced).renderer(str(folder))
 
     return make
 

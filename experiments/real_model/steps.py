@@ -181,19 +181,18 @@ class Plan:
         words = [
             "evaluate",
             "benchmark=answers",
-            "benchmark.prompts._target_=icr.evaluation.AlpacaPrompts",
-            f"benchmark.prompts.dir={self.data.test_prompts}",
-            "benchmark.prompts.full_set=null",
-            f"sampling.max_new_tokens={self.size.max_new_tokens}",
+            "evaluation=x_alpacaeval",
+            f"evaluation.prompts.dir={self.data.test_prompts}",
+            "evaluation.prompts.full_set=null",
+            f"evaluation.sampling.max_new_tokens={self.size.max_new_tokens}",
             *self._measured(self.size.rounds, self.answers),
         ]
         return Step("answers", words, Layout(self.answers).measured, 3)
 
     def _measured(self, languages: Sequence[str], directory: Path) -> list[str]:
-        named = ",".join(f"{name}:{path}" for name, path in self.models().items())
         return [
             *self._model(self.base),
-            f"evaluate.models={{{named}}}",
+            *(f"evaluate.models.{name}={path}" for name, path in self.models().items()),
             f"langs=[{','.join(languages)}]",
             f"run.dir={directory}",
         ]

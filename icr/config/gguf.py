@@ -48,9 +48,9 @@ def check_gguf(settings: Settings) -> None:
             refuse_gguf(_weights(path), "Sampling by vLLM")
     quantisation = adapter.quantisation if adapter else None
     for path in (start, pair.policy, pair.reference) if quantisation else ():
-        adapted = path == start or _weights(path) != path
-        if quantisation and quantisation.reaches(adapted):
-            refuse_gguf(_weights(path), "adapter=qlora")
+        weights = _weights(path)
+        if quantisation and gguf_file(weights) and quantisation.reaches(path == start or weights != path):
+            refuse_gguf(weights, "adapter=qlora")
 
 
 def _weights(path: str) -> str:

@@ -62,7 +62,7 @@ class ModelSettings:
 
     path: str
     """`π_0`: a folder, a hub name or a GGUF file."""
-    gguf_file: str | None = field(compare=False)
+    gguf_file: str | None
     """The GGUF file within the folder or hub name that was given; `path` has it already."""
     reference: str
     """`π_I`, for which `reward_pair.reference` stands."""

@@ -10,7 +10,7 @@ from icr.errors import ConfigError
 REFUSED = r"brings decoding, optimiser, trainer and judge that are made for models of the family 'pocket'"
 
 
-@pytest.mark.parametrize("model", ["llama3_8b", "mistral_7b", "qwen2_5_7b", "gemma2_9b"])
+@pytest.mark.parametrize("model", ["llama3_8b", "mistral_7b", "qwen2_5_7b", "gemma2_9b", "gemma3_270m"])
 def test_a_large_model_alone_is_refused_and_the_message_says_what_to_add(model, compose):
     with pytest.raises(ConfigError, match=REFUSED) as refused:
         config.build(compose(f"model={model}"))

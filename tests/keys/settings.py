@@ -143,6 +143,7 @@ OTHER = {
 
 TOGETHER = {
     "made_for": {"made_for": None},
+    "model.gguf_file": {"model.gguf_file": "x.gguf", "model.path": "{files}", "made_for": None},
     "model.family": {"model.family": "another", "made_for": None},
     "reward_pair.reference_round": {"reward_pair.reference_round": "previous", "reward_pair.policy_round": "current"},
 }
@@ -168,6 +169,7 @@ def write_files(folder: Path) -> None:
         for code, lines in texts.items():
             rows = [{"id": n, "instruction": text, "output": f"{text} …"} for n, text in enumerate(lines)]
             (folder / name / f"{code}.json").write_text(json.dumps(rows))
+    (folder / "x.gguf").write_bytes(b"GGUF")
     for name in "ab":
         row = {"prompt": f"Say {name}.", "response": "yes", "chosen": "yes", "rejected": "no", "language": "en"}
         (folder / f"{name}.jsonl").write_text(json.dumps(row) + "\n")

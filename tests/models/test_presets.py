@@ -52,7 +52,11 @@ TOKENIZERS = {
         "eos_token": "<eos>",
         "added": ["<start_of_turn>", "<end_of_turn>", "<pad>"],
     },
-    "gemma3_270m": {"chat_template": None, "bos_token": "<bos>", "eos_token": "<eos>", "added": ["<pad>"]},
+    "gemma3_270m": {
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "added": ["<start_of_turn>", "<end_of_turn>", "<pad>"],
+    },
 }
 RENDERED = {
     "llama3_8b": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nName a river.<|eot_id|>"
@@ -82,11 +86,7 @@ PARAMETERS = {
 
 
 def preset(name: str) -> dict:
-    document = yaml.safe_load((conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
-    template = document.get("loader", {}).get("chat_template", "")
-    if template.startswith("${package:"):
-        document["loader"]["chat_template"] = OmegaConf.to_container(OmegaConf.create([template]), resolve=True)[0]
-    return document
+    return yaml.safe_load((conf_dir() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,8 @@ def renderer(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, **described).save_pretrained(folder)
         AutoConfig.for_model(preset(name)["shape"]["model_type"]).save_pretrained(folder)
-        return Loader(**preset(name)["loader"], **replaced).renderer(str(folder))
+        loader = OmegaConf.to_container(OmegaConf.create(preset(name)["loader"]), resolve=True)
+        return Loader(**loader, **replaced).renderer(str(folder))
 
     return make
 

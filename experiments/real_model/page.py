@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def _models(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
         ]
         others = {row.baseline.rpartition("_")[0].rpartition("_")[2] or row.baseline: row for row in less.itertuples()}
         compared = [points(others[name]) if name in others else "–" for name in ("dpo", "nll", "random")]
-        cells.append([contrast, model, *(f"{value[code]:.0f}" for code in codes), f"{value['mean']:.1f}", *compared])
+        shares = ["–" if math.isnan(value[code]) else f"{value[code]:.1f}" for code in [*codes, "mean"]]
+        cells.append([contrast, model, *shares, *compared])
     head = ["contrast", "model", *codes, "mean of targets", "less DPO-en", "less NLL control", "less random labels"]
     return [
         "**Preference accuracy** of the models themselves under the prompt in the target language, %, at equal length; "

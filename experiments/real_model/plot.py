@@ -32,7 +32,7 @@ def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFram
 
 
 def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> None:
-    clean(axes, "Reward accuracy by prompt, 95 % intervals; ticks: the best without a reward")
+    clean(axes, "Reward accuracy (bars: the best without a reward)")
     axes.grid(visible=False, axis="y")
     axes.axvline(0.5, color=RULE, linewidth=1.5)
     y, ticks = 0.0, {}
@@ -54,11 +54,11 @@ def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> No
     _ticks(axes, ticks, y, contrasts)
     for shift, prompt in enumerate(PROMPTS):
         axes.plot([], [], "o", color=PALETTE[shift], label=f"{prompt} prompt")
-    axes.legend(loc="lower left", fontsize=8, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(PROMPTS), fontsize=8, frameon=False)
 
 
 def _draw_gains(axes: Axes, gains: pd.DataFrame) -> None:
-    clean(axes, "Preference accuracy in target languages less that of DPO-en, points, 95 % intervals")
+    clean(axes, "Preference accuracy less that of DPO-en, points")
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=INK, linewidth=1)
     y, ticks = 0.0, {}

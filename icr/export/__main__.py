@@ -21,7 +21,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "run",
         type=Path,
-        help="directory of the run (the one with manifest.json), or a GGUF file to be made an ordinary folder",
+        help="directory of the run (the one with manifest.json), or a GGUF file (or the folder that it lies in) to "
+        "be made an ordinary folder",
     )
     made.add_argument(
         "--to", type=Path, required=True, metavar="FOLDER", help="where to write it: a new or empty folder"

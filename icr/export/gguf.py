@@ -8,11 +8,12 @@ import shutil
 from pathlib import Path
 
 from icr.errors import ConfigError
-from icr.export.weights import check_empty, wanted_dtype
-from icr.models.gguf import header_of
+from icr.export.weights import TOKENIZER_CONFIG, check_empty, forget_this_machine, wanted_dtype
+from icr.models.gguf import SUFFIX, gguf_file, header_of
 from icr.models.gguf_precision import precision, together
 from icr.models.tokenizer import load_tokenizer
 from icr.models.whole import load_whole
+from icr.rundir import Layout
 
 CARD = """# {name}
 
@@ -21,15 +22,30 @@ What rounding has cost is not regained. Terms of use are those of the model that
 """
 
 
-def convert(options: argparse.Namespace) -> None:
-    """Write the model and tokenizer of the GGUF file `options.run` to the folder `options.to`.
+def to_convert(given: Path) -> str | None:
+    """The GGUF file that is meant by `given`: itself, or the only one in that folder; None for a run.
+
+    Raises:
+        ConfigError: the folder has several.
+    """
+    if gguf_file(str(given)):
+        return str(given)
+    if not given.is_dir() or Layout(given).manifest.exists():
+        return None
+    files = sorted(file for file in given.iterdir() if file.name.lower().endswith(SUFFIX))
+    if len(files) > 1:
+        raise ConfigError(f"{given} has {len(files)} GGUF files; give one of them, such as {files[0]}.")
+    return str(files[0]) if files else None
+
+
+def convert(path: str, options: argparse.Namespace) -> None:
+    """Write the model and tokenizer of the GGUF file `path` to the folder `options.to`.
 
     Raises:
         ConfigError: an option is given that is about runs alone, or `--dtype` is none.
         ModelError: the file cannot be read.
         RunError: `--to` is a folder with something in it.
     """
-    path = str(options.run)
     about_runs: dict[str, object] = {"round": None, "merge": False, "dataset": [], "push": None, "private": False}
     for name, default in about_runs.items():
         if getattr(options, name) != default:
@@ -43,6 +59,7 @@ def convert(options: argparse.Namespace) -> None:
         tokenizer = load_tokenizer(path)
         load_whole(path, dtype=dtype or "auto").save_pretrained(temporary, max_shard_size=options.shard_size)
         tokenizer.save_pretrained(temporary)
+        forget_this_machine(temporary / TOKENIZER_CONFIG)
         (temporary / "README.md").write_text(_card(path, options.to, file), encoding="utf-8")
         os.replace(temporary, options.to)
     finally:

@@ -10,7 +10,7 @@ import shutil
 from icr.errors import ConfigError, RunError
 from icr.export.card import model_card
 from icr.export.folder import FinishedRun, finished_run, is_local
-from icr.export.gguf import convert
+from icr.export.gguf import convert, to_convert
 from icr.export.hub import check_login, push
 from icr.export.weights import check_empty, export_weights
 from icr.models.gguf import gguf_file
@@ -22,8 +22,8 @@ def export(options: argparse.Namespace) -> None:
         raise ConfigError("--private is about --push owner/name, which is not given.")
     if not re.fullmatch(r"[1-9]\d*[KMGT]B", options.shard_size):
         raise ConfigError(f"--shard-size must be a size such as 5GB or 500MB, got {options.shard_size!r}.")
-    if gguf_file(str(options.run)):
-        return convert(options)
+    if file := to_convert(options.run):
+        return convert(file, options)
     run = finished_run(options.run, options.round)
     if run.base and not options.merge and gguf_file(run.base):
         raise RunError(

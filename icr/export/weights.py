@@ -68,7 +68,7 @@ def export_weights(
             model = _whole(str(run.model), wanted, trust_remote_code)
         model.save_pretrained(target, max_shard_size=shard_size)
         tokenizer.save_pretrained(target)
-    _forget_this_machine(target / TOKENIZER_CONFIG)
+    forget_this_machine(target / TOKENIZER_CONFIG)
 
 
 def _tokenizer(folder: Path, remote_code: bool) -> PreTrainedTokenizerBase:
@@ -136,7 +136,8 @@ def _stored_dtype(path: str, remote_code: bool) -> torch.dtype:
     return torch_dtype(stored) if isinstance(stored, str) else stored or torch.float32
 
 
-def _forget_this_machine(path: Path) -> None:
+def forget_this_machine(path: Path) -> None:
+    """Take out of a `tokenizer_config.json` what is about where it was loaded from."""
     if path.is_file():
         settings = json.loads(path.read_text(encoding="utf-8"))
         kept = {key: value for key, value in settings.items() if key not in MACHINES_OWN}

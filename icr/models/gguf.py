@@ -47,7 +47,7 @@ class GgufFile:
 
 def gguf_file(path: str) -> GgufFile | None:
     """The GGUF file that `path` names; None where it names a folder, or a model of a hub."""
-    if not path.lower().endswith(SUFFIX) or Path(path).is_dir():
+    if not str(path).lower().endswith(SUFFIX) or Path(path).is_dir():
         return None
     parts = path.split("/")
     on_hub = len(parts) > 2 and parts[0] not in ("", ".", "..", "~") and not Path(parts[0]).exists()

@@ -88,16 +88,15 @@ def draw(
     if top_p == 1 and not top_k:
         return _passing(probabilities, uniform)
     if logits.shape[1] < MANY:
-        return _drawn_from_all(probabilities, uniform, top_p, top_k)
+        return drawn_from_all(probabilities, uniform, top_p, top_k)
     tokens, found = _drawn_from_few(probabilities, uniform, top_p, top_k)
     if not found.all():
-        tokens[~found] = _drawn_from_all(probabilities[~found], uniform[~found], top_p, top_k)
+        tokens[~found] = drawn_from_all(probabilities[~found], uniform[~found], top_p, top_k)
     return tokens
 
 
-def _drawn_from_all(
-    probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None
-) -> torch.Tensor:
+def drawn_from_all(probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None) -> torch.Tensor:
+    """A token of each row, after truncation of the sorted vocabulary. Shapes: `[R, V]`, `[R]`; result `[R]`."""
     values, order = probabilities.sort(dim=-1, descending=True, stable=True)
     place = _passing(_truncated(values, top_p, top_k), uniform)
     return order.gather(1, place[:, None]).squeeze(1)

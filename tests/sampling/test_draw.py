@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from icr.sampling import decode
-from icr.sampling.decode import _drawn_from_all, draw
+from icr.sampling.decode import draw, drawn_from_all
 
 GRID = 40_000
 
@@ -90,8 +90,7 @@ def test_small_numbers_reach_a_small_probability():
 def test_of_a_large_vocabulary_few_tokens_are_sorted_and_the_same_are_drawn(kind, settings_, monkeypatch):
     """Whether the few hold all that is kept (peaked), cannot (flat), or end among tokens that are equally likely."""
     sorts = []
-    monkeypatch.setattr(decode, "_drawn_from_all", lambda p, *rest: sorts.append(len(p)) or drawn_from_all(p, *rest))
-    drawn_from_all = _drawn_from_all
+    monkeypatch.setattr(decode, "drawn_from_all", lambda p, *rest: sorts.append(len(p)) or drawn_from_all(p, *rest))
     size = (30, decode.MANY)
     logits = {"peaked": 6 * torch.randn(size), "flat": torch.randn(size) / 9, "ties": torch.randint(-9, 9, size) / 2}
     uniforms = torch.rand(30, dtype=torch.float64)

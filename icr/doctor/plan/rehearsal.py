@@ -23,7 +23,7 @@ from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prom
 from icr.logps.padded import MASKABLE, padded_hidden
 from icr.logps.scoring import lay_out_batch
 from icr.logps.tiles import GPU_ELEMENTS, TiledLogps
-from icr.sampling.decode import draw
+from icr.sampling.decode import drawn_from_all
 
 GPU_TILES = 3 * 4 * GPU_ELEMENTS
 """Bytes of the head's tiles on a GPU: logits, the same in float32, and what they are turned into."""
@@ -161,8 +161,8 @@ class Rehearsal:
         return logits[:, -1].float()
 
     def _draw(self, logits: torch.Tensor) -> None:
-        # The top-p way sorts; it holds the most.
-        draw(logits, torch.zeros(len(logits)), temperature=1.0, top_p=0.9)
+        # The top-p way sorts, and holds the most where it sorts all: of fake numbers nobody knows whether few would do.
+        drawn_from_all(logits.double().softmax(-1), torch.zeros(len(logits)), 0.9, None)
 
     def _fake_all(self) -> None:
         """An adapter's small weights are made for real: peft converts them, which fake ones do not bear."""

@@ -71,9 +71,7 @@ def _draw_starts(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_differences(axes: Axes, claim: Claim, table: pd.DataFrame) -> None:
-    clean(axes, "Differences with 95 % intervals; what is claimed is right of 0").grid(
-        axis="x", color=RULE, linewidth=0.7
-    )
+    clean(axes, "Differences; what is claimed is above 0").grid(axis="x", color=RULE, linewidth=0.7)
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=INK, linewidth=1)
     for y, (contrast, difference) in enumerate(differences(claim, table)):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from tokenizers import Tokenizer
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -21,6 +23,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from icr.errors import ModelError
@@ -103,7 +106,22 @@ def _tokenizer(path: str, state: tuple[int, int, int]) -> PreTrainedTokenizerBas
     source, file = from_pretrained_of(path)
     with reading(f"The tokenizer of {path}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **file)
-    return tokenizer
+        return _without_surplus(tokenizer, int(header_of(path).metadata.get("tokenizer.ggml.tokens", len(tokenizer))))
+
+
+def _without_surplus(tokenizer: PreTrainedTokenizerBase, count: int) -> PreTrainedTokenizerBase:
+    """The tokenizer without tokens beyond the file's.
+
+    transformers' class for vocabularies of bytes adds GPT-2's `<|endoftext|>` where there is none, as in Llama 3: a
+    text that holds it would have an id for which the model has no row.
+    """
+    if all(id < count for id in tokenizer.added_tokens_decoder):
+        return tokenizer
+    described = json.loads(tokenizer.backend_tokenizer.to_str())
+    described["added_tokens"] = [token for token in described["added_tokens"] if token["id"] < count]
+    backend = Tokenizer.from_str(json.dumps(described))
+    own = tokenizer.special_tokens_map
+    return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=tokenizer.chat_template, **own)
 
 
 def _name_tokens(config: PreTrainedConfig, header: Header) -> None:

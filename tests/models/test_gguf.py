@@ -125,6 +125,17 @@ def test_the_tokenizer_is_the_files(gguf_model, make_tokenizer):
     assert renderer.response_ids("th")[:-1] == [len(TOKENS) - 1]
 
 
+def test_no_text_has_a_token_that_the_file_has_not(gguf_model, tmp_path):
+    loaded = Loader().load(str(gguf_model()))
+    loaded.save(tmp_path)
+    for tokenizer in (loaded.renderer.tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        assert len(tokenizer) == len(TOKENS)
+        ids = tokenizer("<|endoftext|>").input_ids
+        assert len(ids) == 13
+        assert tokenizer.decode(ids) == "<|endoftext|>"
+        assert tokenizer.special_tokens_map == {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
+
+
 def test_tokenizers_are_not_shared(gguf_model):
     path = str(gguf_model())
     Loader(pad_token="<end>", chat_template="{{ messages[0].content }}").renderer(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +14,30 @@ from icr.logps.padded import layer_kinds, takes_masks
 
 Span = tuple[int, int, list[int]]
 """Of a row among joined rows: its start, the end of its prompt, and the ends of the responses behind it."""
+
+
+@dataclass
+class Joined:
+    """Rows that are joined, and the masks of their spans: one for all layers and for all spans of its shape.
+
+    Attributes:
+        spans: where each row lies.
+        masks: by rows, columns, window and dtype, of those made so far.
+    """
+
+    spans: list[Span]
+    masks: dict[tuple[int, int, int | None, torch.dtype], torch.Tensor | None] = field(default_factory=dict)
+
+    def mask(self, rows: int, columns: int, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
+        """Causal mask in which the last row sees all columns of its window; None where it is `sdpa`'s own.
+
+        It is what is added to the products, in their dtype: of one that says yes and no, `sdpa` makes such a mask at
+        each call, and autograd keeps them all.
+        """
+        key = rows, columns, window, dtype
+        if key not in self.masks:
+            self.masks[key] = _lower_right(*key)
+        return self.masks[key]
 
 
 def may_join(model: PreTrainedModel) -> bool:
@@ -31,7 +56,7 @@ def joined_hidden(model: PreTrainedModel, layout: TokenLayout) -> torch.Tensor:
         position_ids=layout.positions[real][None],
         attention_mask=dict.fromkeys(kinds, nothing) if kinds else nothing,
         use_cache=False,
-        icr_spans=_spans(layout, starts.tolist()),
+        icr_joined=Joined(_spans(layout, starts.tolist())),
     ).last_hidden_state[0]
     return hidden[starts[layout.rows] + layout.columns]
 
@@ -50,35 +75,35 @@ def _attend(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    icr_spans: list[Span] | None = None,
+    icr_joined: Joined | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' `sdpa`, and with `icr_spans` the same on each prompt, and on each response with its prompt.
+    """transformers' `sdpa`, and with `icr_joined` the same on each prompt, and on each response with its prompt.
 
     The spans travel as a keyword, not in a context, so that a checkpointed layer has them again in its backward pass.
     """
-    if icr_spans is None:
+    if icr_joined is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     window, parts = options.get("sliding_window"), []
-    for start, prompt, ends in icr_spans:
+    for start, prompt, ends in icr_joined.spans:
         seen = [tensor[:, :, start:prompt] for tensor in (key, value)]
         for begin, end in zip([start, prompt, *ends], [prompt, *ends], strict=False):
             if begin == end:
                 continue  # A response of one token is no input.
             own = [tensor[:, :, begin:end] for tensor in (key, value)]
             keys, values = own if begin == start else [torch.cat(both, 2) for both in zip(seen, own, strict=True)]
-            mask = _lower_right(end - begin, keys.shape[2], window)
+            mask = icr_joined.mask(end - begin, keys.shape[2], window, query.dtype)
             parts.append(sdpa_attention_forward(module, query[:, :, begin:end], keys, values, mask, **options)[0])
     return torch.cat(parts, 1), None
 
 
-def _lower_right(rows: int, columns: int, window: int | None) -> torch.Tensor | None:
-    """Causal mask in which the last row sees all columns of its window; None where it is `sdpa`'s own."""
+def _lower_right(rows: int, columns: int, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:
     if rows == columns and (window is None or columns <= window):
         return None
     places = torch.arange(columns)
     back = places[columns - rows :, None] - places
-    return ((back >= 0) & (back < (window or columns)))[None, None]
+    hidden = (back < 0) | (back >= (window or columns))
+    return torch.zeros(rows, columns, dtype=dtype).masked_fill_(hidden, -torch.inf)[None, None]
 
 
 AttentionInterface.register("sdpa", _attend)

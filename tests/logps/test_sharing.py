@@ -105,9 +105,23 @@ def test_a_family_that_keeps_the_spans_from_its_attention_is_found_out(make_mode
     monkeypatch.setitem(
         joined.AttentionInterface._global_mapping,
         "sdpa",
-        lambda *args, icr_spans=None, **options: joined.sdpa_attention_forward(*args, **options),
+        lambda *args, icr_joined=None, **options: joined.sdpa_attention_forward(*args, **options),
     )
     assert not attention.joins_rows(model)
+
+
+def test_a_mask_is_made_once_for_all_layers_and_in_the_dtype_of_what_it_is_added_to(
+    shared_model, sequences, monkeypatch
+):
+    model, made, real = shared_model("gemma3_text"), [], joined._lower_right
+    attention.joins_rows(model)
+    monkeypatch.setattr(joined, "_lower_right", lambda *key: made.append(key) or real(*key))
+    score(model, sequences, tokens_per_batch=10_000)
+    assert len(made) == len(set(made)) > 3
+    assert {dtype for *_, dtype in made} == {torch.float32}
+    hidden = real(2, 5, 3, torch.float32)[0, 0] == -torch.inf
+    assert hidden.tolist() == [[True, False, False, False, True], [True, True, False, False, False]]
+    assert real(4, 4, 4, torch.float32) is None
 
 
 def test_a_prompt_is_run_once(shared_model, sequences):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 from icr import distributed
@@ -11,7 +11,7 @@ from icr.evaluation.stage import answered
 from icr.rundir import ResponseTable, fingerprint
 from icr.rundir.layout import answers_stage
 from icr.sampling import Sampler
-from icr.types import Prompt, Response
+from icr.types import Prompt, PromptSet, Response
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,26 @@ class PromptAnswers:
     """The stage `answers/<model>`. Benchmarks that ask the same of a model share it.
 
     Attributes:
-        prompts: that are answered, of all languages.
+        given: the prompts that every model takes, of all languages, and the count of the others.
         sampler: as it decodes here.
         seed: of the answers; None takes the run's.
     """
 
-    prompts: Sequence[Prompt]
+    given: PromptSet
     sampler: Sampler
     seed: int | None
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """Those that are answered."""
+        return self.given.prompts
+
+    def note(self) -> str:
+        """How many prompts there are by language, and what was left out."""
+        counts = ", ".join(f"{code} {count:,}" for code, count in Counter(p.language for p in self.prompts).items())
+        skipped = self.given.skipped.items()
+        left_out = [f"{n} {why} ({code})" for code, reasons in skipped for why, n in reasons.items() if n]
+        return f"Prompts: {counts}." + (f" Left out: {', '.join(left_out)}." if left_out else "")
 
     def stage(self, subject: Subject) -> StageParts:
         """What the answers depend on."""

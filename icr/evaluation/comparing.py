@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from icr.evaluation.answering import PromptAnswers
@@ -15,8 +13,7 @@ from icr.evaluation.stage import JudgedResponse, judged
 from icr.rundir import fingerprint
 from icr.rundir.layout import evaluation_stage
 from icr.rundir.measured import Figures, Result
-from icr.sampling import Sampler
-from icr.types import Prompt, PromptSet
+from icr.types import Prompt
 
 if TYPE_CHECKING:
     from icr.evaluation.settings import JudgedEvaluation
@@ -28,31 +25,29 @@ class OpenEvaluation:
 
     Attributes:
         settings: of the evaluation.
-        sampler: as it decodes here.
-        given: the prompts that every model takes, and the count of the others.
+        answering: its prompts, and how they are answered.
         references: the reference answer to each prompt, by id and language.
         rows: of each model that has been measured.
     """
 
     settings: JudgedEvaluation
-    sampler: Sampler
-    given: PromptSet
+    answering: PromptAnswers
     references: Mapping[tuple[str, str], str]
     rows: dict[str, list[JudgedResponse]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> Mapping[str, Mapping[str, int]]:
         """Prompts that a model does not take."""
-        return self.given.skipped
+        return self.answering.given.skipped
 
     @property
     def prompts(self) -> list[Prompt]:
         """Those that are answered."""
-        return self.given.prompts
+        return self.answering.prompts
 
     def stages(self, subject: Subject) -> list[StageParts]:
         """Its answers, and the judge's verdicts on them."""
-        made, verdicts = self._answering.stage(subject), evaluation_stage(subject.name)
+        made, verdicts = self.answering.stage(subject), evaluation_stage(subject.name)
         references = [self.references[prompt.id, prompt.language] for prompt in self.prompts]
         judge = {"judge": self.settings.judge, "language_check": self.settings.language_check}
         content = {
@@ -66,7 +61,7 @@ class OpenEvaluation:
         self.rows[subject.name] = judged(
             bench.store,
             subject.name,
-            self._answering.of(subject, bench),
+            self.answering.of(subject, bench),
             self.prompts,
             judge=self.settings.pairwise,
             references=self.references,
@@ -84,15 +79,5 @@ class OpenEvaluation:
 
     def _notes(self) -> list[str]:
         """How many prompts, and what the judge was asked."""
-        per_language = Counter(prompt.language for prompt in self.prompts)
-        counts = ", ".join(f"{language} {count:,}" for language, count in per_language.items())
-        left_out = [f"{n} {why} ({code})" for code, reasons in self.skipped.items() for why, n in reasons.items() if n]
         spent = self.settings.judge.spending
-        return [
-            f"Prompts: {counts}." + (f" Left out: {', '.join(left_out)}." if left_out else ""),
-            *([f"The judge was asked, this time: {spent}."] if spent else []),
-        ]
-
-    @cached_property
-    def _answering(self) -> PromptAnswers:
-        return PromptAnswers(self.prompts, self.sampler, self.settings.seed)
+        return [self.answering.note(), *([f"The judge was asked, this time: {spent}."] if spent else [])]

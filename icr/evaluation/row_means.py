@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from icr.evaluation.diagnosis.shares import Estimate, Shares
+from icr.evaluation.diagnosis.shares import Estimate, Shares, plain_mean
 from icr.evaluation.intervals import CONFIDENCE, draws, percentiles, resampled_means, share_interval
 from icr.evaluation.win_rate import target_languages
 from icr.rundir.measured import Difference, Figures
@@ -137,19 +136,10 @@ class RowMeans:
         # The first sample has every prompt once: the figure itself.
         drawn = np.vstack([np.ones((1, self._shape[0])), self._drawn])
         of_strata = resampled_means(sums, self._counts, drawn)
-        means = {code: _plain_mean(of_strata[:, places]) for code, places in self._of.items()}
+        means = {code: plain_mean(of_strata[:, places]) for code, places in self._of.items()}
         over = np.mean([means[code] for code in target_languages(self.languages)], axis=0)
         return {name: (self._estimate(name, all[0], all[1:]), all[1:]) for name, all in {MEAN: over, **means}.items()}
 
     def _estimate(self, language: str, value: float, sampled: Floats) -> Estimate:
         bounds = percentiles(sampled)
         return Estimate(float(value), bounds.low, bounds.high, self.rows_in(language), self.prompts(language))
-
-
-def _plain_mean(shares: Floats) -> Floats:
-    """Mean over categories of those that a sample has rows of. `[B, categories]` → `[B]`; NaN where it has none."""
-    known = ~np.isnan(shares)
-    number = known.sum(axis=1)
-    total = np.where(known, shares, 0.0).sum(axis=1)
-    mean: Floats = np.divide(total, number, out=np.full(total.shape, math.nan), where=number > 0)
-    return mean

@@ -10,6 +10,7 @@ from typing import ClassVar
 from icr.checks import require_integer
 from icr.data import RewardPrompt
 from icr.errors import ConfigError
+from icr.evaluation.answering import PromptAnswers
 from icr.evaluation.benchmark import Setting
 from icr.evaluation.comparing import OpenEvaluation
 from icr.evaluation.comparison import check_difficulty
@@ -103,7 +104,8 @@ class JudgedEvaluation:
         """
         sampler = self.decoding(setting.sampler)
         given = setting.usable(self.prompts.prompts(setting.languages, self.split), sampler.max_new_tokens)
-        return OpenEvaluation(self, sampler, given, reference_answers(self.references, given.prompts))
+        answering = PromptAnswers(given, sampler, self.seed)
+        return OpenEvaluation(self, answering, reference_answers(self.references, given.prompts))
 
     def decoding(self, sampler: Sampler) -> Sampler:
         """The run's sampler with this evaluation's settings.

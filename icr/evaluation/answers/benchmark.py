@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import ClassVar
 
 from icr.checks import require_counts, require_integer
@@ -17,9 +15,8 @@ from icr.evaluation.benchmark import Bench, Setting, StageParts, Subject
 from icr.rounds.gates import ResponseGate
 from icr.rundir.benchmarks import described_stage
 from icr.rundir.measured import Result
-from icr.sampling import Sampler
 from icr.sampling.decoding import with_settings
-from icr.types import Prompt, PromptSet, PromptSource
+from icr.types import Prompt, PromptSource
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,8 @@ class Answers:
             )
         sampler = with_settings(setting.sampler, {"n": self.n, **self.sampling})
         given = self.prompts.prompts(setting.languages, self.split)
-        return OpenAnswers(self, sampler, setting.usable(given, sampler.max_new_tokens))
+        usable = setting.usable(given, sampler.max_new_tokens)
+        return OpenAnswers(self, PromptAnswers(usable, sampler, self.seed))
 
 
 @dataclass(frozen=True)
@@ -77,34 +75,32 @@ class OpenAnswers:
 
     Attributes:
         settings: of the benchmark.
-        sampler: as it decodes here.
-        given: the prompts that every model takes, and the count of the others.
+        answering: its prompts, and how they are answered.
         rows: of each model that has been measured.
     """
 
     settings: Answers
-    sampler: Sampler
-    given: PromptSet
+    answering: PromptAnswers
     rows: dict[str, list[DescribedAnswer]] = field(default_factory=dict)
 
     @property
     def skipped(self) -> Mapping[str, Mapping[str, int]]:
         """Prompts that a model does not take."""
-        return self.given.skipped
+        return self.answering.given.skipped
 
     @property
     def prompts(self) -> list[Prompt]:
         """Those that are answered."""
-        return self.given.prompts
+        return self.answering.prompts
 
     def stages(self, subject: Subject) -> list[StageParts]:
         """Its answers, and what is seen of them."""
-        made, check = self._answering.stage(subject), {"language_check": self.settings.language_check}
+        made, check = self.answering.stage(subject), {"language_check": self.settings.language_check}
         return [made, StageParts(described_stage(subject.name), {"benchmark": check}, after={"answers": made.name})]
 
     def measure(self, subject: Subject, bench: Bench) -> None:
         """Sample or read the answers, and look at them."""
-        responses = self._answering.of(subject, bench)
+        responses = self.answering.of(subject, bench)
         check = self.settings.language_check
         self.rows[subject.name] = described(bench.store, subject.name, responses, self.prompts, check)
 
@@ -112,15 +108,8 @@ class OpenAnswers:
         """Figures of every model, and how they differ."""
         return Result(*figures.result(self.rows, baseline), self._notes())
 
-    @cached_property
-    def _answering(self) -> PromptAnswers:
-        return PromptAnswers(self.prompts, self.sampler, self.settings.seed)
-
     def _notes(self) -> list[str]:
-        per_language = Counter(prompt.language for prompt in self.prompts)
-        counts = ", ".join(f"{language} {count:,}" for language, count in per_language.items())
-        left_out = [f"{n} {why} ({code})" for code, reasons in self.skipped.items() for why, n in reasons.items() if n]
-        notes = [f"Prompts: {counts}." + (f" Left out: {', '.join(left_out)}." if left_out else "")]
+        notes = [self.answering.note()]
         if self.settings.language_check is None:
             notes.append("Nobody has looked at the language of the answers (evaluation.language_check is null).")
         return notes

@@ -102,16 +102,16 @@ class Shares:
             return np.full((1, ways), math.nan)
         flat = (clusters, categories * ways)
         means = resampled_means(self._hits.reshape(flat), self._counted.reshape(flat), draws(clusters))
-        return _plain_mean(means.reshape(-1, categories, ways))
+        return plain_mean(means.reshape(-1, categories, ways))
 
     def _value(self, place: int) -> float:
         hits, counted = self._hits[:, :, place].sum(axis=0), self._counted[:, :, place].sum(axis=0)
         shares = np.divide(hits, counted, out=np.full(counted.shape, math.nan), where=counted > 0)
-        return float(_plain_mean(shares[None, :, None])[0, 0])
+        return float(plain_mean(shares[None, :, None])[0, 0])
 
 
-def _plain_mean(shares: Floats) -> Floats:
-    """Mean over categories of those that are not NaN; NaN where all are. `[B, categories, ways]` → `[B, ways]`."""
+def plain_mean(shares: Floats) -> Floats:
+    """Mean over categories of those that are not NaN; NaN where all are. `[B, categories, …]` → `[B, …]`."""
     known = ~np.isnan(shares)
     number = known.sum(axis=1)
     total = np.where(known, shares, 0).sum(axis=1)

@@ -51,9 +51,6 @@ SHORT: dict[Figure | AnswerFigure | PreferenceFigure, FigureName] = {
     Figure.TRUNCATION_RATE: FigureName("Cut, %", 1),
     Figure.REPETITION_RATE: FigureName("Repeating, %", 1),
     Figure.OFF_LANGUAGE_RATE: FigureName("Off-language, %", 1),
-}
-"""What has a heading shorter than its name; `icr.metrics` says what they are."""
-SHORT |= {
     AnswerFigure.DISTINCT_RATE: FigureName("Distinct, %", 1),
     PreferenceFigure.ACCURACY: FigureName("Preference accuracy, %", 1, best=True),
     PreferenceFigure.ACCURACY_GIVEN: FigureName("Preference accuracy as given, %", 1, best=True),
@@ -68,6 +65,7 @@ SHORT |= {
     PreferenceFigure.PROMPTS: FigureName("Labelled prompts", 0, counted=True),
     PreferenceFigure.ROWS: FigureName("Labelled rows", 0, counted=True),
 }
+"""What has a heading shorter than its name; `icr.metrics` says what they are."""
 FIGURES = {
     figure.value: replace(short, about=f"{figure.about[0].upper()}{figure.about[1:]}.")
     for figure, short in SHORT.items()

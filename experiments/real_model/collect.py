@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.real_model import page, plot
 from experiments.real_model.data import CONTRASTS, MADE
-from experiments.real_model.steps import CONTROLS, PAIRS, Plan
+from experiments.real_model.steps import PAIRS, Plan, Trained
 from icr.rundir import open_run
 from icr.rundir.measured import Result
 from icr.rundir.summary import LIBRARIES
@@ -75,9 +75,9 @@ def _differences(plan: Plan) -> Iterator[list[Any]]:
     """Of each model from the English-aligned one, and from the controls of its seed and round."""
     for contrast, result in _results(plan):
         for d in result.differences:
-            own = d.model.rpartition("_")
-            controls = {f"{own[0]}_{control}_{own[2]}" for control in CONTROLS.values()}
-            if d.baseline == "dpo_en" or d.baseline in controls:
+            own, other = Trained.parse(d.model), Trained.parse(d.baseline)
+            of_its_round = own and other and not own.control and other._replace(control="") == own
+            if own and (d.baseline == "dpo_en" or of_its_round):
                 yield [contrast, d.figure, d.model, d.baseline, d.language, d.value, d.low, d.high, d.prompts]
 
 

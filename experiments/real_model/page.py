@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from experiments.lab.markdown import between, table
+from experiments.real_model.steps import CONTROLS, Trained
 
 WRITER = "experiments/real_model/run.py"
 PROMPTS = ("crosslingual", "multilingual", "english")
@@ -64,8 +66,8 @@ def _models(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
             & (differences.figure == ACCURACY)
             & (differences.language == "mean")
         ]
-        others = {row.baseline.rpartition("_")[0].rpartition("_")[2] or row.baseline: row for row in less.itertuples()}
-        compared = [points(others[name]) if name in others else "–" for name in ("dpo", "nll", "random")]
+        others = {_control(row.baseline) or row.baseline: row for row in less.itertuples()}
+        compared = [points(others[name]) if name in others else "–" for name in ("dpo_en", *CONTROLS.values())]
         shares = ["–" if math.isnan(value[code]) else f"{value[code]:.1f}" for code in [*codes, "mean"]]
         cells.append([contrast, model, *shares, *compared])
     head = ["contrast", "model", *codes, "mean of targets", "less DPO-en", "less NLL control", "less random labels"]
@@ -100,16 +102,21 @@ def _steps(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def share(row: object) -> str:
+def _control(model: str) -> str:
+    trained = Trained.parse(model)
+    return trained.control if trained else ""
+
+
+def share(row: Any) -> str:
     """`0.83 [0.71, 0.91]`."""
-    return f"{row.accuracy:.2f} [{row.low:.2f}, {row.high:.2f}]"  # type: ignore[attr-defined]
+    return f"{row.accuracy:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
-def signed(row: object) -> str:
+def signed(row: Any) -> str:
     """`+0.03 [-0.05, +0.11]`."""
-    return f"{row.accuracy:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"  # type: ignore[attr-defined]
+    return f"{row.accuracy:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
 
 
-def points(row: object) -> str:
+def points(row: Any) -> str:
     """`+3.0 [-5.0, +11.0]`."""
-    return f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"  # type: ignore[attr-defined]
+    return f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"

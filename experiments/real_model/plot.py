@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.real_model.page import ACCURACY, PROMPTS
-from experiments.real_model.steps import PAIRS
+from experiments.real_model.steps import PAIRS, Trained
 from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 
-NAMES = {"nll": "NLL control", "random": "random labels"}
+NAMES = {"": "ICR", "nll": "NLL control", "random": "random labels"}
 
 
 def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFrame, path: Path) -> None:
@@ -65,13 +65,12 @@ def _draw_gains(axes: Axes, gains: pd.DataFrame) -> None:
     for contrast in dict.fromkeys(gains.contrast):
         ticks[y] = contrast.replace("_", " ")
         y += 1
-        own = gains[(gains.contrast == contrast) & (gains.model != "base")]
-        for row in own.itertuples():
-            seed, *control, model = row.model.split("_")
+        for row in gains[gains.contrast == contrast].itertuples():
+            seed, control, model = Trained.parse(row.model)
             tint = MUTED if control else PALETTE[1]
             axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
             axes.plot([row.value], [y], "o", color=tint, markersize=5)
-            ticks[y] = f"{NAMES[control[0]] if control else 'ICR'} {model}, seed {seed[1:]}"
+            ticks[y] = f"{NAMES[control]} {model}, seed {seed}"
             y += 1
     _ticks(axes, ticks, y, [contrast.replace("_", " ") for contrast in dict.fromkeys(gains.contrast)])
 

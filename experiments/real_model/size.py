@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-SIZES: dict[str, dict[str, object]] = yaml.safe_load(Path(__file__).with_name("sizes.yaml").read_text(encoding="utf-8"))
+SIZES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("sizes.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,4 @@ class Size:
 
 def of(name: str) -> Size:
     """The size of this name."""
-    return Size(**SIZES[name])  # type: ignore[arg-type]
+    return Size(**SIZES[name])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.real_model.data import CONTRASTS, MADE, Data
 from experiments.real_model.size import Size
@@ -14,6 +16,29 @@ PAIRS = ("turbo_over_35", "mini_over_35")
 """English preferences that a model is aligned with: the strongest against the weakest, and neighbours."""
 CONTROLS = {"nll_random": "nll", "random_labels": "random"}
 """Of the rounds, by their keys: what their models are called in names."""
+
+
+class Trained(NamedTuple):
+    """A model of the rounds, whose name is `s0_M1`, or `s0_nll_M1` of a control.
+
+    Attributes:
+        seed: of its rounds.
+        control: `nll` or `random`; `""` of ICR itself.
+        model: of which round, such as `M1`.
+    """
+
+    seed: int
+    control: str
+    model: str
+
+    @classmethod
+    def parse(cls, name: str) -> Trained | None:
+        """From its name; None of a model that the rounds start from."""
+        found = re.fullmatch(r"s(\d+)_(?:(\w+)_)?(M\d+)", name)
+        return cls(int(found[1]), found[2] or "", found[3]) if found else None
+
+    def __str__(self) -> str:
+        return "_".join(part for part in (f"s{self.seed}", self.control, self.model) if part)
 
 
 @dataclass(frozen=True)
@@ -93,8 +118,8 @@ class Plan:
             layout = Layout(self.rounds(seed))
             for round in range(self.size.iterations):
                 for key, name in CONTROLS.items():
-                    found[f"s{seed}_{name}_M{round}"] = layout.control(key).round(round).model
-                found[f"s{seed}_M{round}"] = layout.round(round).model
+                    found[str(Trained(seed, name, f"M{round}"))] = layout.control(key).round(round).model
+                found[str(Trained(seed, "", f"M{round}"))] = layout.round(round).model
         return found
 
     def _model(self, path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from experiments.real_model import obtain, page
 from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
-from experiments.real_model.steps import Plan, Step
+from experiments.real_model.steps import Plan, Step, Trained
 
 MODELS = sorted({model for pair in CONTRASTS.values() for model in pair})
 TINY = replace(of("small"), tokens=20, pairs=600, labelled=4, answers=2, prompts=3)
@@ -166,3 +166,10 @@ def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_w
     assert names[:5] == ["base", "dpo_en", "s0_nll_M0", "s0_random_M0", "s0_M0"]
     steps = list(plan.steps())
     assert len({step.name for step in steps}) == len({step.done for step in steps}) == len(steps)
+
+
+def test_names_of_models_say_what_they_are():
+    assert Trained.parse("s1_nll_M0") == (1, "nll", "M0")
+    assert Trained.parse("s10_M2") == (10, "", "M2")
+    assert str(Trained(10, "", "M2")) == "s10_M2"
+    assert Trained.parse("dpo_en") is Trained.parse("base") is None

@@ -1,7 +1,8 @@
 """The head of a GGUF file, read without its weights.
 
-The package `gguf` has a reader of the whole, which takes 15 seconds for a vocabulary of 262,144 tokens; transformers has
-one among its internals. Neither sees that a file is cut short. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The package `gguf` has a reader of the whole, which takes 15 seconds for a vocabulary of 262,144 tokens, and
+transformers has one among its internals. Neither sees that a file is cut short. The format:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations

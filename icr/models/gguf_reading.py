@@ -34,6 +34,7 @@ from icr.models.gguf_rope import FREQUENCIES, restore_scaling
 
 TOKENS = {"bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "pad_token_id": "padding_token_id"}
 """Keys of a configuration, and of `tokenizer.ggml` in a GGUF file."""
+LAYERS_OF_27B = {"gemma2": 46, "gemma3": 62}
 
 
 def gguf_configuration(path: str) -> PreTrainedConfig:
@@ -98,6 +99,7 @@ def _configuration(path: str, state: tuple[int, int, int]) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(source, **file)
         _name_tokens(config, header)
         restore_scaling(config, header, path)
+        scale_attention(config, header)
     return config
 
 
@@ -122,6 +124,15 @@ def _without_surplus(tokenizer: PreTrainedTokenizerBase, count: int) -> PreTrain
     backend = Tokenizer.from_str(json.dumps(described))
     own = tokenizer.special_tokens_map
     return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=tokenizer.chat_template, **own)
+
+
+def scale_attention(config: PreTrainedConfig, header: Header) -> None:
+    """Have `config` scale attention as Gemma 2 and 3 27B do: by channels per head, where other sizes take the head's.
+
+    No metadata say so; llama.cpp knows these models by their numbers of layers, too.
+    """
+    if LAYERS_OF_27B.get(header.architecture) == config.num_hidden_layers:
+        config.query_pre_attn_scalar = config.hidden_size // config.num_attention_heads
 
 
 def _name_tokens(config: PreTrainedConfig, header: Header) -> None:

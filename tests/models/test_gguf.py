@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from icr.errors import ConfigError, ModelError
 from icr.models import Loader, Lora
@@ -18,6 +19,8 @@ from icr.models.classifier import check_classifier
 from icr.models.configuration import configuration, context_length
 from icr.models.folder import base_of, check_exists
 from icr.models.gguf import GgufFile, from_pretrained_of, gguf_file
+from icr.models.gguf_header import Header
+from icr.models.gguf_reading import scale_attention
 from icr.models.residency import reward_pair
 from icr.models.whole import check_files
 from icr.rundir import fingerprint
@@ -255,3 +258,16 @@ def test_a_file_cut_short_anywhere(gguf_model, tmp_path):
             check_files(str(cut))
     cut.write_bytes(content)
     check_files(str(cut))
+
+
+@pytest.mark.parametrize(
+    ("family", "layers", "hidden", "published"),
+    [("gemma2", 46, 4608, 144), ("gemma3", 62, 5376, 168), ("gemma2", 42, 3584, 256), ("gemma3", 48, 3840, 256)],
+    ids=["Gemma 2 27B", "Gemma 3 27B", "Gemma 2 9B", "Gemma 3 12B"],
+)
+def test_attention_is_scaled_as_in_the_published_configurations(family, layers, hidden, published):
+    kind = {"gemma2": "gemma2", "gemma3": "gemma3_text"}[family]
+    heads = 32 if layers in (46, 62) else 16
+    config = AutoConfig.for_model(kind, num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=heads)
+    scale_attention(config, Header(Path("x.gguf"), {"general.architecture": family}, {}))
+    assert config.query_pre_attn_scalar == published

@@ -11,6 +11,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from icr.logps.layout import TokenLayout
 from icr.logps.padded import layer_kinds, takes_masks
+from icr.logps.products import own_products
 
 Span = tuple[int, int, list[int]]
 """Of a row among joined rows: its start, the end of its prompt, and the ends of the responses behind it."""
@@ -83,7 +84,7 @@ def _attend(
     The spans travel as a keyword, not in a context, so that a checkpointed layer has them again in its backward pass.
     """
     if icr_joined is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return _sdpa(module, query, key, value, attention_mask, **options)
     window, parts = options.get("sliding_window"), []
     for start, prompt, ends in icr_joined.spans:
         seen = [tensor[:, :, start:prompt] for tensor in (key, value)]
@@ -93,8 +94,16 @@ def _attend(
             own = [tensor[:, :, begin:end] for tensor in (key, value)]
             keys, values = own if begin == start else [torch.cat(both, 2) for both in zip(seen, own, strict=True)]
             mask = icr_joined.mask(end - begin, keys.shape[2], window, query.dtype)
-            parts.append(sdpa_attention_forward(module, query[:, :, begin:end], keys, values, mask, **options)[0])
+            parts.append(_sdpa(module, query[:, :, begin:end], keys, values, mask, **options)[0])
     return torch.cat(parts, 1), None
+
+
+def _sdpa(
+    module: torch.nn.Module, query: torch.Tensor, *others: torch.Tensor | None, **options: Any
+) -> tuple[torch.Tensor, None]:
+    with own_products(query.device):
+        attended: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, *others, **options)
+    return attended
 
 
 def _lower_right(rows: int, columns: int, window: int | None, dtype: torch.dtype) -> torch.Tensor | None:

@@ -18,6 +18,8 @@ WIDE = 2**23
 """Weights of a head, vocabulary times channels, from which on a model is wide. Smaller ones gain little, and keep the
 last bits of the numbers that they have always had."""
 
+QUICK = "medium"
+"""torch's name of the precision at which oneDNN has the float32 products."""
 HEIGHTS, CHANNELS, COLUMNS = (8, 512), 512, 1024
 """Of the products that are tried."""
 OFF = 1e-5
@@ -35,7 +37,21 @@ def quick_products(model: PreTrainedModel) -> Iterator[None]:
     if model.device.type != "cpu" or not is_wide(model.config) or not _exact():
         yield
         return
-    with _medium():
+    with _precision(QUICK):
+        yield
+
+
+@contextmanager
+def own_products(device: torch.device) -> Iterator[None]:
+    """Within it, products are torch's own choice again, also inside `quick_products`.
+
+    For those whose shapes hardly come twice, as attention's in sampling, which grow with every token: oneDNN would
+    compile code for each shape and keep it, a hundred megabytes in a hundred tokens.
+    """
+    if device.type != "cpu" or torch.get_float32_matmul_precision() != QUICK:
+        yield
+        return
+    with _precision("highest"):
         yield
 
 
@@ -46,9 +62,9 @@ def is_wide(config: PretrainedConfig) -> bool:
 
 
 @contextmanager
-def _medium() -> Iterator[None]:
+def _precision(name: str) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision(name)
     try:
         yield
     finally:
@@ -60,7 +76,7 @@ def _exact() -> bool:
     """Whether `medium` products are float32's on this processor: few rows and many, and each gradient's product."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(COLUMNS, CHANNELS, generator=generator)
-    with torch.no_grad(), torch.autocast("cpu", enabled=False), _medium():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False), _precision(QUICK):
         for height in HEIGHTS:
             hidden = torch.randn(height, CHANNELS, generator=generator)
             logits = torch.randn(height, COLUMNS, generator=generator)

@@ -124,6 +124,7 @@ def test_answers_are_described_without_a_judge_and_judged_later(finished, tmp_pa
     page = (tmp_path / "out" / "leaderboard.html").read_text(encoding="utf-8")
     assert 'id="answers"' in page
     assert '"judged":false' in page.replace(" ", "")
+    assert evaluate.main([str(finished)]) == 0
     monkeypatch.setattr("icr.sampling.transformers_sampler.TransformersSampler.sample", None)
     assert evaluate.main([str(finished), out]) == 0
     assert results(tmp_path / "out") == results(finished / "benchmarks")

@@ -98,9 +98,7 @@ def _attend(
     return torch.cat(parts, 1), None
 
 
-def _sdpa(
-    module: torch.nn.Module, query: torch.Tensor, *others: torch.Tensor | None, **options: Any
-) -> tuple[torch.Tensor, None]:
+def _sdpa(module: torch.nn.Module, query: torch.Tensor, *others: Any, **options: Any) -> tuple[torch.Tensor, None]:
     with own_products(query.device):
         attended: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, *others, **options)
     return attended

@@ -146,6 +146,7 @@ def _passing(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor
 def _forward(
     model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache
 ) -> torch.Tensor:
+    last = torch.tensor([-1], device=ids.device)  # Given as a number, oneDNN would copy the head for each prompt.
     with quick_products(model):
         output = model(
             input_ids=ids,
@@ -153,7 +154,7 @@ def _forward(
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last,
         )
     logits: torch.Tensor = output.logits[:, -1].float()
     return logits

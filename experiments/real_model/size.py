@@ -23,6 +23,7 @@ class Size:
     references: list[str]
     rounds: list[str]
     prompts: int
+    batch: int
     answers: int
     responses: int
     max_new_tokens: int

@@ -14,6 +14,8 @@ from icr.rundir import Layout
 
 PAIRS = ("turbo_over_35", "mini_over_35")
 """English preferences that a model is aligned with: the strongest against the weakest, and neighbours."""
+BATCH = 16
+"""English pairs a step."""
 CONTROLS = {"nll_random": "nll", "random_labels": "random"}
 """Of the rounds, by their keys: what their models are called in names."""
 
@@ -131,8 +133,8 @@ class Plan:
             f"trainer.threads={threads}",
         ]
 
-    def _training(self) -> list[str]:
-        return ["adapter=lora", "optim.lr=2e-4", "trainer.global_batch_size=16", "trainer.progress_bar=false"]
+    def _training(self, batch: int) -> list[str]:
+        return ["adapter=lora", "optim.lr=2e-4", f"trainer.global_batch_size={batch}", "trainer.progress_bar=false"]
 
     def _alignment(self, name: str) -> Step:
         directory = self.home / "aligned" / name
@@ -143,7 +145,7 @@ class Plan:
             f"data.file={self.data.english(name)}",
             "data.cut=true",
             *self._model(self.base),
-            *self._training(),
+            *self._training(BATCH),
             "loss.alpha=0.2",
             f"run.dir={directory}",
         ]
@@ -179,7 +181,7 @@ class Plan:
             f"langs=[{','.join(self.size.rounds)}]",
             *self._model(self.aligned(PAIRS[0])),
             f"reward_pair.reference={self.base}",
-            *self._training(),
+            *self._training(self.size.batch),
             f"iterations={self.size.iterations}",
             f"sampling.n={self.size.responses}",
             f"sampling.max_new_tokens={self.size.max_new_tokens}",

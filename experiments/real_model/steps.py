@@ -134,7 +134,13 @@ class Plan:
         ]
 
     def _training(self, batch: int) -> list[str]:
-        return ["adapter=lora", "optim.lr=2e-4", f"trainer.global_batch_size={batch}", "trainer.progress_bar=false"]
+        return [
+            "adapter=lora",
+            "optim.lr=2e-4",
+            f"trainer.global_batch_size={batch}",
+            "trainer.checkpoint_every=5",  # A step takes half a minute on one core.
+            "trainer.progress_bar=false",
+        ]
 
     def _alignment(self, name: str) -> Step:
         directory = self.home / "aligned" / name

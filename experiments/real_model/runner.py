@@ -55,7 +55,7 @@ class Runner:
         output = self._output(step)
         output.parent.mkdir(parents=True, exist_ok=True)
         step.done.parent.mkdir(parents=True, exist_ok=True)
-        print("$ icr", *step.words, flush=True)
+        _say(" ".join(["$ icr", *step.words]))
         began = time.monotonic()
         with output.open("ab") as file:
             command = [sys.executable, "-m", "icr", *step.words]
@@ -66,7 +66,7 @@ class Runner:
         # Exit code 1 of a diagnosis is a finding: a language is no-go.
         code = 0 if code == 1 and step.done.is_file() else code
         self._write_down(step, minutes, usage.ru_maxrss / 1024, code)
-        print(f"{step.name}: {minutes:.1f} min, {usage.ru_maxrss / 2**20:.1f} GiB, exit {code}", flush=True)
+        _say(f"{step.name}: {minutes:.1f} min, {usage.ru_maxrss / 2**20:.1f} GiB, exit {code}")
         return code
 
     def _output(self, step: Step) -> Path:
@@ -80,3 +80,9 @@ class Runner:
                 if new:
                     writer.writerow(COLUMNS)
                 writer.writerow([step.name, f"{minutes:.2f}", f"{peak:.0f}", code])
+
+
+def _say(line: str) -> None:
+    """Print it in one piece: of two that are printed at once, the pieces would mix."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -55,6 +55,7 @@ class Runner:
         output = self._output(step)
         output.parent.mkdir(parents=True, exist_ok=True)
         step.done.parent.mkdir(parents=True, exist_ok=True)
+        step.before()
         _say(" ".join(["$ icr", *step.words]))
         began = time.monotonic()
         with output.open("ab") as file:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.real_model import balance
 from experiments.real_model.data import CONTRASTS, MADE, Data
 from experiments.real_model.size import Size
 from icr.rundir import Layout
 
-PAIRS = ("turbo_over_35", "mini_over_35")
-"""English preferences that a model is aligned with: the strongest against the weakest, and neighbours."""
+PAIRS = ("turbo_over_35", "mini_over_35", "balanced")
+"""English preferences that a model is aligned with: the strongest against the weakest, neighbours, and pairs of both
+whose chosen answer is the less likely one as often as the more likely one (`balance.py`)."""
 BATCH = 16
 """English pairs a step."""
 CONTROLS = {"nll_random": "nll", "random_labels": "random"}
@@ -52,12 +55,14 @@ class Step:
         words: of the command, without `icr`.
         done: a file that is there when it has been run whole.
         after: the phase: those of one phase need nothing of each other, and all of the phases before.
+        before: makes what it reads of what earlier phases have left.
     """
 
     name: str
     words: Sequence[str]
     done: Path
     after: int
+    before: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,11 @@ class Plan:
             "loss.alpha=0.2",
             f"run.dir={directory}",
         ]
-        return Step(f"English alignment, {name}", words, Layout(directory).summary, 0)
+        if name != PAIRS[-1]:
+            return Step(f"English alignment, {name}", words, Layout(directory).summary, 0)
+        files = {self.data.english(name): self.home / "aligned" / name for name in PAIRS[:-1]}
+        balanced = partial(balance.write, self.data.english(name), files)
+        return Step(f"English alignment, {name}", words, Layout(directory).summary, 1, balanced)
 
     def _diagnosis(self, name: str, contrast: str) -> Step:
         to = self.diagnosis(name, contrast)
@@ -173,7 +182,7 @@ class Plan:
             f"reward_pair.reference={self.base}",
             f"langs=[{','.join(self._languages(contrast))}]",
         ]
-        return Step(f"diagnosis, {name} on {contrast}", words, to, 1)
+        return Step(f"diagnosis, {name} on {contrast}", words, to, 2 if name == PAIRS[-1] else 1)
 
     def _languages(self, contrast: str) -> list[str]:
         return self.size.references if contrast in MADE else self.size.languages

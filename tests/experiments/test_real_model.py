@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.real_model import obtain, page
+from experiments.real_model import balance, obtain, page
 from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
@@ -96,6 +96,18 @@ def test_the_same_files_are_written_each_time(data):
     texts = {path: path.read_bytes() for path in data.folder.rglob("*.json*")}
     data.write()
     assert {path: path.read_bytes() for path in data.folder.rglob("*.json*")} == texts
+
+
+def test_pairs_in_balance_are_those_of_the_rarer_order_and_as_many_of_the_other(tmp_path):
+    """Of five pairs, two have the more likely answer chosen."""
+    file, directory = tmp_path / "english/pairs.jsonl", tmp_path / "aligned"
+    file.parent.mkdir()
+    file.write_text("".join(json.dumps({"id": f"p{n}", "chosen": "ü"}) + "\n" for n in range(5)), encoding="utf-8")
+    (directory / "round_0").mkdir(parents=True)
+    logps = {balance.CHOSEN: [-5.0, -3.0, -9.0, -2.0, -7.0], balance.REJECTED: [-4.0] * 5}
+    pd.DataFrame({"id": list("01234"), **logps}).to_parquet(directory / "round_0/pairs.parquet")
+    balance.write(tmp_path / "balanced.jsonl", {file: directory})
+    assert [row["id"] for row in lines(tmp_path / "balanced.jsonl")] == ["p0", "p2", "p1", "p3"]
 
 
 def wheels(folder: Path, parts: list[bytes]) -> list[Path]:

@@ -111,7 +111,7 @@ def planned(settings: config.Settings) -> dict[str, float]:
     """Bytes per phase, by the plan."""
     paths = settings.model.path, settings.reward_pair.reference
     pair = [architecture(path, None, settings.model.loader) for path in paths]
-    memory = MemoryPlan(settings, setup_of(settings, "cpu"), *pair, PROMPT, PROMPT)
+    memory = MemoryPlan(settings, setup_of(settings, "cpu"), *pair, PROMPT, PROMPT, RESPONSE)
     phases = {name: phase.total for name, phase in memory.phases().items()}
     # One process measures the training with the reference log-probs that it begins with.
     return {

@@ -95,7 +95,7 @@ class TiledLogps(torch.autograd.Function):
             if keep:
                 kept.append((tile, highest))
             if ahead:
-                tile[inside, local[inside]] = 0
+                tile.scatter_(1, local[:, None], tile.gather(1, local[:, None]).masked_fill(inside[:, None], 0))
                 others[rows] = others[rows] * shrunk[:, None] + tile.to(dtype) @ weight[part].to(dtype)
         logps = chosen - (norm := largest + total.log())
         ctx.config, ctx.kept, ctx.ahead = config, kept, ahead

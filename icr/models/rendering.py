@@ -90,7 +90,7 @@ class Renderer:
 
     def response_ids(self, text: str) -> list[int]:
         """Token ids of an answer written by hand, with its end-of-turn token. Sampled answers keep their own ids."""
-        return [*self.tokenizer.encode(text, add_special_tokens=False), self.end_of_turn_id]
+        return [*self.tokenizer.encode(text, add_special_tokens=False, verbose=False), self.end_of_turn_id]
 
     def text(self, response_ids: list[int]) -> str:
         """The answer without special tokens and surrounding white space."""

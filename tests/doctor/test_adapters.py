@@ -50,7 +50,7 @@ def planned(*overrides: str) -> MemoryPlan:
         architecture(path, None, settings.model.loader)
         for path in (settings.model.path, settings.reward_pair.reference)
     )
-    return MemoryPlan(settings, setup_of(settings, "cpu"), *pair, 4, 4)
+    return MemoryPlan(settings, setup_of(settings, "cpu"), *pair, 4, 4, settings.sampling.max_new_tokens)
 
 
 def bytes_of(model: PreTrainedModel) -> int:

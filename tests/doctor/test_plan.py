@@ -92,6 +92,19 @@ def test_a_plan_without_a_prompt_that_fits(examine):
     assert examine("sampling.max_new_tokens=250").failures() == ["context"]
 
 
+def test_a_plan_for_pairs_that_are_given_goes_by_their_answers(examine, tmp_path):
+    """Each word is a token of its own here, with an end of turn behind each answer."""
+    rows = [("a b", "c d e", "f"), ("a", "b c", "d e f g h"), ("a", "b", "c " * 300)]
+    pairs = [{"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in rows]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    given = ("stage=english_dpo", "data=preferences", "data.file=pairs.jsonl", f"model.path={folder('sft')}")
+    seen = examine("plan", *given)
+    phases = {phase["phase"]: phase for phase in seen.results["plan"]["phases"]}
+    assert list(phases) == ["reference", "training"]
+    assert "responses of 6" in seen.output
+    assert "1 of 3 prompts do not fit" in examine("check", *given).output
+
+
 def test_what_a_strategy_splits_is_split_in_the_plan(examine):
     plans = [
         examine("plan", "doctor.devices=[]", "trainer.devices=4", SMALL_BATCH, f"strategy={name}")

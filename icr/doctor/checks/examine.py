@@ -108,7 +108,7 @@ class Examination:
             for line in policy.differences
         ]
         work = workload(self.settings, self.doctor, renderer, policy.context)
-        return [*found, *prompts.context(work, policy.context, self.settings.sampling.max_new_tokens)]
+        return [*found, *prompts.context(work, policy.context, self.settings)]
 
     def _weights(self) -> None:
         if self.settings.model.from_scratch:

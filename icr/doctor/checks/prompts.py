@@ -82,21 +82,24 @@ def _missing(settings: Settings) -> str:
     )
 
 
-def context(work: Workload, limit: int | None, max_new_tokens: int) -> Iterator[Finding]:
-    """Prompts that leave no room for a response."""
+def context(work: Workload, limit: int | None, settings: Settings) -> Iterator[Finding]:
+    """Prompts that leave no room for a response, or for the answers that are given with them."""
     if work.source == "assumed":
         return
     skipped = {code: lengths.skipped for code, lengths in work.languages.items() if lengths.skipped}
     total = sum(skipped.values())
     counts = ", ".join(f"{code} {n}" for code, n in skipped.items())
-    room = f"a context of {limit} less sampling.max_new_tokens={max_new_tokens}"
+    room, remedy = f"a context of {limit} with the answers that are given", "Shorten or leave out what is longer."
+    if settings.samples:
+        room = f"a context of {limit} less sampling.max_new_tokens={settings.sampling.max_new_tokens}"
+        remedy = "Lower sampling.max_new_tokens."
     if limit is None:
         yield warned("context", "the model's configuration states none", "See that prompts and responses fit.")
     elif not work.count:
-        yield failed("context", f"no prompt fits {room}", "Lower sampling.max_new_tokens.")
+        yield failed("context", f"no prompt fits {room}", remedy)
     elif total:
         level = warned if total > SKIPPED * (work.count + total) else passed
-        advice = ("Lower sampling.max_new_tokens to keep more.",) if level is warned else ()
+        advice = (remedy,) if level is warned else ()
         yield level("context", f"{total} of {work.count + total} prompts do not fit {room}: {counts}", *advice)
     else:
         yield passed("context", f"all {work.count} prompts fit {room}")

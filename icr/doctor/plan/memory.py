@@ -56,6 +56,7 @@ class MemoryPlan:
         policy: architecture of the model that is trained.
         reference: of the reward pair's other model.
         prompt, reward_prompt: tokens of the longest prompt as it is answered and as it is scored.
+        response: tokens of the longest response.
     """
 
     settings: Settings
@@ -64,9 +65,10 @@ class MemoryPlan:
     reference: Architecture
     prompt: int
     reward_prompt: int
+    response: int
 
     def phases(self) -> dict[str, Memory]:
-        """Peak of each phase, for the longest prompt and responses of `max_new_tokens`."""
+        """Peak of each phase, for the longest prompt and the longest responses."""
         phases = {}
         if self.settings.samples:
             phases["sampling"] = self.sampling()
@@ -128,12 +130,11 @@ class MemoryPlan:
         settings = self.settings
         pairs = min(settings.trainer.micro_batch_size, settings.trainer.global_batch_size)
         answers = 2 if settings.loss.needs_rejected else 1
-        length = settings.sampling.max_new_tokens
-        return [(_prompt(i, self.prompt), [answer] * length) for answer in range(answers) for i in range(pairs)]
+        return [(_prompt(i, self.prompt), [answer] * self.response) for answer in range(answers) for i in range(pairs)]
 
     def _scoring_pass(self, rehearsal: Rehearsal, prompt: int, responses: int) -> int:
         """The worst of batches with responses at the limit, and with rows as full as they can be."""
-        budget, longest = self.settings.scoring.tokens_per_batch, self.settings.sampling.max_new_tokens
+        budget, longest = self.settings.scoring.tokens_per_batch, self.response
         width = min(MAX_ROW, budget) - prompt
         lengths = {longest, max(1, min(longest, width // min(responses, max(1, -(-width // longest)))))}
         share = rehearsal.shares_prompts

@@ -146,7 +146,7 @@ def make_plan(
             f"sampling.max_new_tokens={settings.sampling.max_new_tokens}. Lower sampling.max_new_tokens."
         )
     longest = int(work.prompts.max(initial=1)), int(work.rewards.max(initial=1))
-    memory = MemoryPlan(settings, setup, policy, reference, *longest)
+    memory = MemoryPlan(settings, setup, policy, reference, *longest, work.longest_response)
     counted = Counts(settings, doctor, setup, work, memory)
     model = setup.rehearsal(policy, trains=True).model
     states = memory.state_bytes(setup.policy_dtype)
@@ -159,22 +159,17 @@ def make_plan(
         # Each round's model, two checkpoints at the moment that one takes the other's place, and eight bytes per token.
         disk=settings.iterations * (saved + 8 * counted.sampled) + 2 * (saved + trained * states),
         parameters=sum(p.numel() for p in model.parameters()),
-        notes=[*work.notes, *_assumptions(settings, doctor, setup, policy, longest[0])],
+        notes=[*work.notes, *_assumptions(settings, setup, policy, work)],
     )
 
 
-def _assumptions(
-    settings: Settings, doctor: DoctorSettings, setup: Setup, policy: Architecture, longest: int
-) -> list[str]:
+def _assumptions(settings: Settings, setup: Setup, policy: Architecture, work: Workload) -> list[str]:
     notes = []
     if not policy.local:
         notes.append(f"{policy.path} is not on this machine: its shape is model.shape's")
-    if settings.samples:
-        limit = settings.sampling.max_new_tokens
-        mean = doctor.mean_response(limit)
-        notes.append(
-            f"memory is for the longest prompt ({longest} tokens) and responses of {limit}; work for {mean} on average"
-        )
+    prompt, response = int(work.prompts.max()), work.longest_response
+    mean = f"work for {work.mean_response:.0f} on average"
+    notes.append(f"memory is for the longest prompt ({prompt} tokens) and responses of {response}; {mean}")
     if setup.engine:
         notes.append("the sampling engine takes the memory that it is given")
     return notes
@@ -193,7 +188,7 @@ class Counts:
     def __post_init__(self) -> None:
         self.cost: Cost = cost(self.setup.rehearsal(self.memory.policy, trains=False).model, self.memory.policy.config)
         self.n = self.settings.sampling.n
-        self.mean = self.doctor.mean_response(self.settings.sampling.max_new_tokens)
+        self.mean = self.work.mean_response
         self.sampled = self.work.count * self.n * self.mean if self.settings.samples else 0
         self.pairs = self.work.count * (self.doctor.pairs if self.settings.samples else 1)
 

@@ -156,7 +156,7 @@ class Rehearsal:
         seen = cache.get_seq_length()
         mask = torch.ones(len(ids), seen + ids.shape[1], dtype=torch.long)
         positions = torch.arange(seen, seen + ids.shape[1]).expand(ids.shape)
-        options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
+        options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": torch.tensor([-1])}
         logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits
         return logits[:, -1].float()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from icr.doctor.settings import DoctorSettings
 from icr.errors import ConfigError, DataError, ModelError
 from icr.models.rendering import Renderer
 from icr.progress import progress
-from icr.types import Prompt
+from icr.types import Demonstration, Preference, Prompt
 
 TEMPLATE_TOKENS = 12
 """Assumed of a chat template that is not there."""
@@ -47,11 +49,14 @@ class Workload:
 
     Attributes:
         languages: lengths by language code.
+        mean_response, longest_response: tokens of the answers that are given, or expected of those that are sampled.
         source: where the figures come from: `read`, `estimated` (no tokenizer) or `assumed` (no prompts).
         notes: what was assumed, and why.
     """
 
     languages: Mapping[str, Lengths]
+    mean_response: float
+    longest_response: int
     source: str
     notes: tuple[str, ...] = field(default=())
 
@@ -84,9 +89,11 @@ def workload(settings: Settings, doctor: DoctorSettings, renderer: Renderer | No
         return _assumed(settings, doctor, context, str(error))
     if renderer is None:
         how = f"{BYTES_PER_TOKEN:g} per token"
-        note = f"prompt tokens are estimated from bytes ({how}): the tokenizer is not on this machine"
-        return _measured(settings, prompts, _estimate, context, "estimated", (note,))
-    return _measured(settings, prompts, lambda text: len(renderer.prompt_ids(text)), context, "read", ())
+        note = f"tokens are estimated from bytes ({how}): the tokenizer is not on this machine"
+        read = _Reading(settings, doctor, context, _estimate, _estimate)
+        return read.workload(prompts, "estimated", (note,))
+    asked, answered = (lambda text: len(renderer.prompt_ids(text))), (lambda text: len(renderer.response_ids(text)))
+    return _Reading(settings, doctor, context, asked, answered).workload(prompts, "read", ())
 
 
 def prompts_of(settings: Settings) -> list[Prompt]:
@@ -105,29 +112,60 @@ def _estimate(text: str) -> int:
     return TEMPLATE_TOKENS + round(len(text.encode()) / BYTES_PER_TOKEN)
 
 
-def _measured(
-    settings: Settings,
-    prompts: Sequence[Prompt],
-    tokens: Callable[[str], int],
-    context: int | None,
-    source: str,
-    notes: tuple[str, ...],
-) -> Workload:
-    rows: dict[str, list[tuple[int, int, int]]] = {code: [] for code in settings.langs.codes}
-    counted = cache(tokens)  # Demonstrations answer a prompt several times.
-    with progress(len(prompts), "prompts") as update:
-        for prompt in prompts:
-            lengths = counted(prompt.text), counted(settings.reward_prompt.text(prompt)), len(prompt.text)
-            rows[prompt.language].append(lengths)
-            update(1)
-    limit = settings.sampling.max_new_tokens
-    return Workload({code: _lengths(values, context, limit) for code, values in rows.items()}, source, notes)
+@dataclass
+class _Reading:
+    """Counts tokens.
+
+    Attributes:
+        settings, doctor: of the run and the plan.
+        context: most positions of the model; None where it states none.
+        asked, answered: tokens of a prompt, and of an answer.
+    """
+
+    settings: Settings
+    doctor: DoctorSettings
+    context: int | None
+    asked: Callable[[str], int]
+    answered: Callable[[str], int]
+
+    def workload(self, prompts: Sequence[Prompt], source: str, notes: tuple[str, ...]) -> Workload:
+        """That of these prompts, and of the answers that are given with them."""
+        codes, limit = self.settings.langs.codes, self.settings.sampling.max_new_tokens
+        answers = [[self.answered(text) for text in _texts(row)] for row in given(self.settings.data, codes)]
+        counted = cache(self.asked)  # Demonstrations answer a prompt several times.
+        kept: dict[str, list[_Row]] = {code: [] for code in codes}
+        skipped = Counter[str]()
+        with progress(len(prompts), "prompts") as update:
+            for prompt, own in zip(prompts, answers or [[]] * len(prompts), strict=True):
+                rewarded = counted(self.settings.reward_prompt.text(prompt))
+                row = _Row(counted(prompt.text), rewarded, len(prompt.text), own)
+                if fits(max(row.prompt, row.reward), self.context, max(own, default=limit)):
+                    kept[prompt.language].append(row)
+                else:
+                    skipped[prompt.language] += 1
+                update(1)
+        every = [length for rows in kept.values() for row in rows for length in row.answers]
+        mean = sum(every) / len(every) if every else self.doctor.mean_response(limit)
+        languages = {code: _lengths(rows, skipped[code]) for code, rows in kept.items()}
+        return Workload(languages, mean, max(every, default=limit), source, notes)
 
 
-def _lengths(rows: Sequence[tuple[int, int, int]], context: int | None, max_new_tokens: int) -> Lengths:
-    fitting = [row for row in rows if fits(max(row[:2]), context, max_new_tokens)]
-    kept = np.array(fitting or np.empty((0, 3)), dtype=int)
-    return Lengths(kept[:, 0], kept[:, 1], int(kept[:, 2].sum()), len(rows) - len(kept))
+class _Row(NamedTuple):
+    """Tokens of a prompt, as it is answered and as it is scored, its characters, and tokens of the answers given."""
+
+    prompt: int
+    reward: int
+    characters: int
+    answers: list[int]
+
+
+def _texts(row: Demonstration | Preference) -> tuple[str, ...]:
+    return (row.response,) if isinstance(row, Demonstration) else (row.chosen, row.rejected)
+
+
+def _lengths(rows: Sequence[_Row], skipped: int) -> Lengths:
+    prompts, rewards = (np.array([row[side] for row in rows], dtype=int) for side in (0, 1))
+    return Lengths(prompts, rewards, sum(row.characters for row in rows), skipped)
 
 
 def _assumed(settings: Settings, doctor: DoctorSettings, context: int | None, why: str) -> Workload:
@@ -141,4 +179,6 @@ def _assumed(settings: Settings, doctor: DoctorSettings, context: int | None, wh
         f"{count} prompts per language of {doctor.prompt_tokens} tokens are assumed (doctor.prompts, "
         f"doctor.prompt_tokens), one of them as long as the context allows: {why.rstrip('.')}"
     )
-    return Workload(dict.fromkeys(settings.langs.codes, lengths), "assumed", (note,))
+    limit = settings.sampling.max_new_tokens
+    languages = dict.fromkeys(settings.langs.codes, lengths)
+    return Workload(languages, doctor.mean_response(limit), limit, "assumed", (note,))

@@ -72,12 +72,11 @@ def _figures(plan: Plan) -> Iterator[list[Any]]:
 
 
 def _differences(plan: Plan) -> Iterator[list[Any]]:
-    """Of each model from the English-aligned one, and from the controls of its seed and round."""
+    """Of each model from the English-aligned one, and from those that it is to be compared with."""
     for contrast, result in _results(plan):
         for d in result.differences:
             own, other = Trained.parse(d.model), Trained.parse(d.baseline)
-            of_its_round = own and other and not own.control and other._replace(control="") == own
-            if own and (d.baseline == "dpo_en" or of_its_round):
+            if own and (d.baseline == own.start or (other and own.compares_with(other))):
                 yield [contrast, d.figure, d.model, d.baseline, d.language, d.value, d.low, d.high, d.prompts]
 
 

@@ -66,11 +66,12 @@ def _models(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
             & (differences.figure == ACCURACY)
             & (differences.language == "mean")
         ]
-        others = {_control(row.baseline) or row.baseline: row for row in less.itertuples()}
-        compared = [points(others[name]) if name in others else "–" for name in ("dpo_en", *CONTROLS.values())]
+        others = {_kind(row.baseline): row for row in less.itertuples()}
+        compared = [points(others[name]) if name in others else "–" for name in ("start", *CONTROLS.values(), "main")]
         shares = ["–" if math.isnan(value[code]) else f"{value[code]:.1f}" for code in [*codes, "mean"]]
         cells.append([contrast, model, *shares, *compared])
-    head = ["contrast", "model", *codes, "mean of targets", "less DPO-en", "less NLL control", "less random labels"]
+    head = ["contrast", "model", *codes, "mean of targets", "less its start", "less NLL control"]
+    head += ["less random labels", "less the main rounds'"]
     return [
         "**Preference accuracy** of the models themselves under the prompt in the target language, %, at equal length; "
         "differences in points, with 95 % intervals over prompts:",
@@ -102,9 +103,10 @@ def _steps(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _control(model: str) -> str:
-    trained = Trained.parse(model)
-    return trained.control if trained else ""
+def _kind(baseline: str) -> str:
+    """What a model is compared with: what its rounds started from, a control, or the model of the main rounds."""
+    trained = Trained.parse(baseline)
+    return (trained.control or "main") if trained else "start"
 
 
 def share(row: Any) -> str:

@@ -18,7 +18,9 @@ def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFram
     """Write the picture: reward accuracy of the first pair on each contrast, and below it what models have gained."""
     rewards = diagnosis[diagnosis.pair == PAIRS[0]]
     gains = differences[
-        (differences.figure == ACCURACY) & (differences.language == "mean") & (differences.baseline == "dpo_en")
+        (differences.figure == ACCURACY)
+        & (differences.language == "mean")
+        & differences.baseline.str.startswith("dpo_")
     ]
     contrasts = list(dict.fromkeys(rewards.contrast))
     rows = [len(set(rewards[rewards.contrast == contrast].language)) for contrast in contrasts]
@@ -66,11 +68,11 @@ def _draw_gains(axes: Axes, gains: pd.DataFrame) -> None:
         ticks[y] = contrast.replace("_", " ")
         y += 1
         for row in gains[gains.contrast == contrast].itertuples():
-            seed, control, model = Trained.parse(row.model)
+            arm, seed, control, model = Trained.parse(row.model)
             tint = MUTED if control else PALETTE[1]
             axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
             axes.plot([row.value], [y], "o", color=tint, markersize=5)
-            ticks[y] = f"{NAMES[control]} {model}, seed {seed}"
+            ticks[y] = f"{arm or NAMES[control]} {model}, seed {seed}"
             y += 1
     _ticks(axes, ticks, y, [contrast.replace("_", " ") for contrast in dict.fromkeys(gains.contrast)])
 

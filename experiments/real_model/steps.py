@@ -23,15 +23,33 @@ CONTROLS = {"nll_random": "nll", "random_labels": "random"}
 """Of the rounds, by their keys: what their models are called in names."""
 
 
-class Trained(NamedTuple):
-    """A model of the rounds, whose name is `s0_M1`, or `s0_nll_M1` of a control.
+class Arm(NamedTuple):
+    """Rounds of another kind, of one seed and without controls.
 
     Attributes:
+        pair: whose model they start from, and whose reward they use.
+        words: settings of theirs.
+    """
+
+    pair: str
+    words: Sequence[str] = ()
+
+
+ARMS = {"": Arm(PAIRS[0]), "multilingual": Arm(PAIRS[0], ["reward_prompt=multilingual"]), "balanced": Arm(PAIRS[-1])}
+"""By name; `""` is the main one, with all seeds and controls."""
+
+
+class Trained(NamedTuple):
+    """A model of the rounds, whose name is `s0_M1`, `s0_nll_M1` of a control, or `balanced_s0_M1` of another arm.
+
+    Attributes:
+        arm: one of `ARMS`.
         seed: of its rounds.
         control: `nll` or `random`; `""` of ICR itself.
         model: of which round, such as `M1`.
     """
 
+    arm: str
     seed: int
     control: str
     model: str
@@ -39,11 +57,27 @@ class Trained(NamedTuple):
     @classmethod
     def parse(cls, name: str) -> Trained | None:
         """From its name; None of a model that the rounds start from."""
-        found = re.fullmatch(r"s(\d+)_(?:(\w+)_)?(M\d+)", name)
-        return cls(int(found[1]), found[2] or "", found[3]) if found else None
+        found = re.fullmatch(r"(?:([a-z]+)_)?s(\d+)_(?:([a-z]+)_)?(M\d+)", name)
+        return cls(found[1] or "", int(found[2]), found[3] or "", found[4]) if found else None
+
+    @property
+    def start(self) -> str:
+        """Name of the model that its rounds start from."""
+        return started_from(self.arm)
+
+    def compares_with(self, other: Trained) -> bool:
+        """Whether the other is a control of its seed and round, or the main arm's model, and starts from the same."""
+        same = (other.seed, other.model, other.start) == (self.seed, self.model, self.start)
+        return same and not self.control and not other.arm and other != self
 
     def __str__(self) -> str:
-        return "_".join(part for part in (f"s{self.seed}", self.control, self.model) if part)
+        return "_".join(part for part in (self.arm, f"s{self.seed}", self.control, self.model) if part)
+
+
+def started_from(arm: str) -> str:
+    """Name of the model that an arm's rounds start from: `dpo_en`, or `dpo_` and what else it was aligned with."""
+    pair = ARMS[arm].pair
+    return "dpo_en" if pair == PAIRS[0] else f"dpo_{pair}"
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,8 @@ class Plan:
                 yield self._diagnosis(name, contrast)
         for seed in self.size.seeds:
             yield self._rounds(seed)
+        for arm in self.size.arms:
+            yield self._rounds(self.size.seeds[0], arm)
         for contrast in CONTRASTS:
             yield self._preferences(contrast)
         yield self._answers()
@@ -102,9 +138,9 @@ class Plan:
         """What the doctor has found of an aligned model's reward on a contrast, as JSON."""
         return self.home / "diagnoses" / name / f"{contrast}.json"
 
-    def rounds(self, seed: int) -> Path:
+    def rounds(self, seed: int, arm: str = "") -> Path:
         """Run directory of the rounds."""
-        return self.home / "rounds" / f"seed_{seed}"
+        return self.home / "rounds" / "_".join(filter(None, (arm, f"seed_{seed}")))
 
     def preferences(self, contrast: str) -> Path:
         """Directory of what all models prefer on a contrast."""
@@ -120,13 +156,19 @@ class Plan:
 
         Differences are of a later model from an earlier one.
         """
-        found = {"base": self.base, "dpo_en": self.aligned(PAIRS[0])}
+        arms = ["", *self.size.arms]
+        found = {"base": self.base, **{started_from(arm): self.aligned(ARMS[arm].pair) for arm in arms}}
         for seed in self.size.seeds:
             layout = Layout(self.rounds(seed))
             for round in range(self.size.iterations):
                 for key, name in CONTROLS.items():
-                    found[str(Trained(seed, name, f"M{round}"))] = layout.control(key).round(round).model
-                found[str(Trained(seed, "", f"M{round}"))] = layout.round(round).model
+                    found[str(Trained("", seed, name, f"M{round}"))] = layout.control(key).round(round).model
+                found[str(Trained("", seed, "", f"M{round}"))] = layout.round(round).model
+        for arm in self.size.arms:
+            seed = self.size.seeds[0]
+            for round in range(self.size.iterations):
+                model = Layout(self.rounds(seed, arm)).round(round).model
+                found[str(Trained(arm, seed, "", f"M{round}"))] = model
         return found
 
     def _model(self, path: Path) -> list[str]:
@@ -187,25 +229,27 @@ class Plan:
     def _languages(self, contrast: str) -> list[str]:
         return self.size.references if contrast in MADE else self.size.languages
 
-    def _rounds(self, seed: int) -> Step:
-        directory = self.rounds(seed)
+    def _rounds(self, seed: int, arm: str = "") -> Step:
+        directory, (pair, own) = self.rounds(seed, arm), ARMS[arm]
         words = [
             "run",
             "data=parallel",
             f"data.dir={self.data.prompts}",
             f"langs=[{','.join(self.size.rounds)}]",
-            *self._model(self.aligned(PAIRS[0])),
+            *self._model(self.aligned(pair)),
             f"reward_pair.reference={self.base}",
             *self._training(self.size.batch),
             f"iterations={self.size.iterations}",
             f"sampling.n={self.size.responses}",
             f"sampling.max_new_tokens={self.size.max_new_tokens}",
             "reward.keep_truncated=true",
-            "controls=standard",
+            f"controls={'none' if arm else 'standard'}",
             f"seed={seed}",
+            *own,
             f"run.dir={directory}",
         ]
-        return Step(f"rounds, seed {seed}", words, Layout(directory).summary, 2)
+        name = f"rounds, {arm}, seed {seed}" if arm else f"rounds, seed {seed}"
+        return Step(name, words, Layout(directory).summary, 2)
 
     def _preferences(self, contrast: str) -> Step:
         directory = self.preferences(contrast)

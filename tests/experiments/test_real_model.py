@@ -174,14 +174,34 @@ def test_a_page_says_what_there_is_by_now(tmp_path):
 def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_with(size, tmp_path, make_tokenizer):
     plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), of(size)), of(size))
     names, paths = list(plan.models()), list(plan.models().values())
-    assert len(set(paths)) == len(names) == 2 + 3 * of(size).iterations * len(of(size).seeds)
-    assert names[:5] == ["base", "dpo_en", "s0_nll_M0", "s0_random_M0", "s0_M0"]
+    rounds, seeds, arms = of(size).iterations, of(size).seeds, of(size).arms
+    starts = ["dpo_en", *(["dpo_balanced"] if "balanced" in arms else [])]
+    assert len(set(paths)) == len(names) == 1 + len(starts) + rounds * (3 * len(seeds) + len(arms))
+    assert names[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
     steps = list(plan.steps())
     assert len({step.name for step in steps}) == len({step.done for step in steps}) == len(steps)
 
 
 def test_names_of_models_say_what_they_are():
-    assert Trained.parse("s1_nll_M0") == (1, "nll", "M0")
-    assert Trained.parse("s10_M2") == (10, "", "M2")
-    assert str(Trained(10, "", "M2")) == "s10_M2"
+    assert Trained.parse("s1_nll_M0") == ("", 1, "nll", "M0")
+    assert Trained.parse("s10_M2") == ("", 10, "", "M2")
+    assert Trained.parse("balanced_s0_M1") == ("balanced", 0, "", "M1")
+    assert str(Trained("balanced", 10, "", "M2")) == "balanced_s10_M2"
     assert Trained.parse("dpo_en") is Trained.parse("base") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "compares"),
+    [
+        ("s0_M1", "s0_random_M1", True),
+        ("s0_M1", "s0_random_M0", False),
+        ("s0_M1", "s1_random_M1", False),
+        ("s0_random_M1", "s0_nll_M1", False),
+        ("multilingual_s0_M1", "s0_M1", True),
+        ("multilingual_s0_M1", "s0_nll_M1", True),
+        ("balanced_s0_M1", "s0_M1", False),
+        ("s0_M1", "multilingual_s0_M1", False),
+    ],
+)
+def test_models_are_compared_that_start_from_the_same_one(model, other, compares):
+    assert Trained.parse(model).compares_with(Trained.parse(other)) == compares

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +39,28 @@ class Runner:
         return self.home / "attempts.csv"
 
     def run(self, steps: Sequence[Step]) -> None:
-        """Run the steps phase by phase.
+        """Run each step that is not done, the first ones first, as soon as what it needs is there.
 
         Raises:
-            SystemExit: one has failed; the others of its phase have gone on.
+            SystemExit: one has failed; all that do not need it have gone on.
         """
-        for phase in sorted({step.after for step in steps}):
-            due = [step for step in steps if step.after == phase and not step.done.is_file()]
-            with ThreadPoolExecutor(self.jobs) as pool:
-                codes = list(pool.map(self._attempt, due))
-            if failed := [f"{step.name}: {self._output(step)}" for step, code in zip(due, codes, strict=True) if code]:
-                raise SystemExit("Not run whole; the same command goes on from here:\n  " + "\n  ".join(failed))
+        due = [step for step in steps if not step.done.is_file()]
+        running: dict[Future[int], Step] = {}
+        failed = []
+        with ThreadPoolExecutor(self.jobs) as pool:
+            while True:
+                ready = [step for step in due if all(path.is_file() for path in step.needs)]
+                for step in ready[: self.jobs - len(running)]:
+                    due.remove(step)
+                    running[pool.submit(self._attempt, step)] = step
+                if not running:
+                    break
+                for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                    step = running.pop(ended)
+                    if ended.result():
+                        failed.append(f"{step.name}: {self._output(step)}")
+        if failed:
+            raise SystemExit("Not run whole; the same command goes on from here:\n  " + "\n  ".join(failed))
 
     def _attempt(self, step: Step) -> int:
         output = self._output(step)

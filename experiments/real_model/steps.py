@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -88,14 +88,14 @@ class Step:
         name: in tables.
         words: of the command, without `icr`.
         done: a file that is there when it has been run whole.
-        after: the phase: those of one phase need nothing of each other, and all of the phases before.
-        before: makes what it reads of what earlier phases have left.
+        needs: files that other steps leave when they have been run whole.
+        before: makes what it reads of what these have left.
     """
 
     name: str
     words: Sequence[str]
     done: Path
-    after: int
+    needs: Sequence[Path] = ()
     before: Callable[[], None] = lambda: None
 
 
@@ -116,19 +116,19 @@ class Plan:
     size: Size
 
     def steps(self) -> Iterator[Step]:
-        """Alignment in English, diagnoses, rounds, and what has changed."""
+        """Alignment in English, rounds, diagnoses, and what has changed."""
         for name in PAIRS:
             yield self._alignment(name)
+        rounds = [self._rounds(seed) for seed in self.size.seeds]
+        rounds += [self._rounds(self.size.seeds[0], arm) for arm in self.size.arms]
+        yield from rounds
         for name in PAIRS:
             for contrast in (*CONTRASTS, *MADE):
                 yield self._diagnosis(name, contrast)
-        for seed in self.size.seeds:
-            yield self._rounds(seed)
-        for arm in self.size.arms:
-            yield self._rounds(self.size.seeds[0], arm)
+        trained = [step.done for step in rounds]
         for contrast in CONTRASTS:
-            yield self._preferences(contrast)
-        yield self._answers()
+            yield self._preferences(contrast, trained)
+        yield self._answers(trained)
 
     def aligned(self, name: str) -> Path:
         """Folder of the model that was aligned in English."""
@@ -202,11 +202,15 @@ class Plan:
             "loss.alpha=0.2",
             f"run.dir={directory}",
         ]
+        step = Step(f"English alignment, {name}", words, Layout(directory).summary)
         if name != PAIRS[-1]:
-            return Step(f"English alignment, {name}", words, Layout(directory).summary, 0)
-        files = {self.data.english(name): self.home / "aligned" / name for name in PAIRS[:-1]}
-        balanced = partial(balance.write, self.data.english(name), files)
-        return Step(f"English alignment, {name}", words, Layout(directory).summary, 1, balanced)
+            return step
+        files = {self.data.english(other): self.home / "aligned" / other for other in PAIRS[:-1]}
+        needs = [self._is_aligned(other) for other in PAIRS[:-1]]
+        return replace(step, needs=needs, before=partial(balance.write, self.data.english(name), files))
+
+    def _is_aligned(self, name: str) -> Path:
+        return Layout(self.home / "aligned" / name).summary
 
     def _diagnosis(self, name: str, contrast: str) -> Step:
         to = self.diagnosis(name, contrast)
@@ -224,7 +228,7 @@ class Plan:
             f"reward_pair.reference={self.base}",
             f"langs=[{','.join(self._languages(contrast))}]",
         ]
-        return Step(f"diagnosis, {name} on {contrast}", words, to, 2 if name == PAIRS[-1] else 1)
+        return Step(f"diagnosis, {name} on {contrast}", words, to, [self._is_aligned(name)])
 
     def _languages(self, contrast: str) -> list[str]:
         return self.size.references if contrast in MADE else self.size.languages
@@ -249,9 +253,9 @@ class Plan:
             f"run.dir={directory}",
         ]
         name = f"rounds, {arm}, seed {seed}" if arm else f"rounds, seed {seed}"
-        return Step(name, words, Layout(directory).summary, 2)
+        return Step(name, words, Layout(directory).summary, [self._is_aligned(pair)])
 
-    def _preferences(self, contrast: str) -> Step:
+    def _preferences(self, contrast: str, trained: Sequence[Path]) -> Step:
         directory = self.preferences(contrast)
         words = [
             "evaluate",
@@ -261,9 +265,9 @@ class Plan:
             f"benchmark.base={self.base}",
             *self._measured(self.size.languages, directory),
         ]
-        return Step(f"preferences on {contrast}", words, Layout(directory).measured, 3)
+        return Step(f"preferences on {contrast}", words, Layout(directory).measured, trained)
 
-    def _answers(self) -> Step:
+    def _answers(self, trained: Sequence[Path]) -> Step:
         words = [
             "evaluate",
             "benchmark=answers",
@@ -273,7 +277,7 @@ class Plan:
             f"evaluation.sampling.max_new_tokens={self.size.max_new_tokens}",
             *self._measured(self.size.rounds, self.answers),
         ]
-        return Step("answers", words, Layout(self.answers).measured, 3)
+        return Step("answers", words, Layout(self.answers).measured, trained)
 
     def _measured(self, languages: Sequence[str], directory: Path) -> list[str]:
         return [

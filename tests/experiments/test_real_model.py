@@ -135,18 +135,22 @@ def test_parts_are_joined_and_their_sum_is_checked(tmp_path, monkeypatch):
 
 def test_attempts_are_written_down_and_what_is_done_is_left(tmp_path, capfd):
     done = tmp_path / "done"
-    steps = [Step("mistaken", ["run", "loss=dpoo"], done / "no", 0), Step("later", ["--help"], done / "no", 1)]
+    steps = [
+        Step("needy", ["--help"], done / "never", [done / "no"]),
+        Step("mistaken", ["run", "loss=dpoo"], done / "no"),
+        Step("another", ["--help"], done / "nothing"),
+    ]
     runner = Runner(tmp_path, 1)
-    with pytest.raises(SystemExit, match=r"mistaken: .*mistaken\.txt"):
+    with pytest.raises(SystemExit, match=r"mistaken: .*mistaken\.txt$"):
         runner.run(steps)
     rows = pd.read_csv(runner.attempts)
-    assert rows[["step", "exit"]].to_numpy().tolist() == [["mistaken", 2]]
+    assert rows[["step", "exit"]].to_numpy().tolist() == [["mistaken", 2], ["another", 0]]
     assert rows.peak_mib[0] > 20
     assert "Did you mean dpo?" in (tmp_path / "output/mistaken.txt").read_text(encoding="utf-8")
     done.mkdir(exist_ok=True)
     (done / "no").touch()
     runner.run(steps)
-    assert len(pd.read_csv(runner.attempts)) == 1
+    assert pd.read_csv(runner.attempts).step.tolist() == ["mistaken", "another", "needy", "another"]
 
 
 def test_a_page_says_what_there_is_by_now(tmp_path):

@@ -69,7 +69,9 @@ def test_this_machine_is_measured():
 
 
 def test_a_plan_adds_up(examine):
-    seen = examine("plan", "doctor.devices=[A100]", "trainer.devices=2", "sampling.n=3", SMALL_BATCH)
+    given = ("trainer.devices=2", "sampling.n=3", "controls=standard", SMALL_BATCH)
+    seen = examine("plan", "doctor.devices=[A100]", *given)
+    assert "2 controls are runs of their own and not counted" in seen.output
     plan = seen.results["plan"]
     phases = {phase["phase"]: phase for phase in plan["phases"]}
     assert list(phases) == ["sampling", "scoring", "reference", "training", "evaluation"]

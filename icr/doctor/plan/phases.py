@@ -170,6 +170,9 @@ def _assumptions(settings: Settings, setup: Setup, policy: Architecture, work: W
     prompt, response = int(work.prompts.max()), work.longest_response
     mean = f"work for {work.mean_response:.0f} on average"
     notes.append(f"memory is for the longest prompt ({prompt} tokens) and responses of {response}; {mean}")
+    if count := len(settings.controls):
+        many = "1 control is a run of its own" if count == 1 else f"{count} controls are runs of their own"
+        notes.append(f"{many} and not counted: one takes up to as long again")
     if setup.engine:
         notes.append("the sampling engine takes the memory that it is given")
     return notes

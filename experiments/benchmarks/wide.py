@@ -20,7 +20,8 @@ from peft import LoraConfig
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from icr.logps import lay_out, products, quick_products, score, tiles, token_logps
-from icr.sampling import decode as sampling
+from icr.sampling import drawing
+from icr.sampling.decode import decode
 
 PROMPT, RESPONSE = 100, 80
 """Tokens, as in the experiments with the real weights."""
@@ -64,7 +65,7 @@ def as_before() -> Iterator[None]:
     simple = tiles.scaled
     # A copy is taken for a scaling, whose slope needs the logits.
     copied = mock.patch.object(tiles, "scaled", lambda logits, config: simple(logits, config).view_as(logits))
-    with mkl(), copied, mock.patch.object(sampling, "MANY", 2**30):
+    with mkl(), copied, mock.patch.object(drawing, "MANY", 2**30):
         yield
 
 
@@ -113,7 +114,7 @@ def decoding(model: Gemma3ForCausalLM, options: argparse.Namespace) -> dict[str,
     uniforms = np.random.default_rng(options.seed).random((2, options.rows // 2, 8))
 
     def ours() -> torch.Tensor:
-        found = sampling.decode(model, prompts, uniforms, stop_ids=frozenset(), temperature=0.1, top_p=0.9)
+        found = decode(model, prompts, uniforms, stop_ids=frozenset(), temperature=0.1, top_p=0.9)
         return torch.tensor(found).flatten().float()
 
     return {"ours": ours, "ours, MKL": mkl()(ours), "ours, before": as_before()(ours)}

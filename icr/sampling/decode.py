@@ -13,9 +13,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from icr.logps import quick_products
-
-MANY, FEW = 2**15, 4096
-"""Of a vocabulary of `MANY` tokens or more, truncation sorts the `FEW` most likely ones, where these will do."""
+from icr.sampling.drawing import draw
 
 
 @torch.inference_mode()
@@ -67,80 +65,6 @@ def decode(
         logits = _forward(model, drawn[:, None], mask, mask.sum(1, keepdim=True) - 1, cache)
     responses = [[token for token in row if token >= 0] for row in tokens.tolist()]
     return [responses[start : start + n] for start in range(0, len(responses), n)]
-
-
-def draw(
-    logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float = 1.0, top_k: int | None = None
-) -> torch.Tensor:
-    """The token at which the cumulative distribution passes `uniform`.
-
-    Args:
-        logits: shape `[R, V]`.
-        uniform: shape `[R]`, in [0, 1).
-
-    Returns:
-        Token ids. Shape `[R]`. With truncation, as in transformers: the `top_k` most likely tokens stay, and of these,
-        from the most likely down, until their share of the mass reaches `top_p` (the one that passes it is kept).
-    """
-    if temperature == 0:
-        return logits.argmax(-1)
-    probabilities = (logits.double() / temperature).softmax(-1)
-    if top_p == 1 and not top_k:
-        return _passing(probabilities, uniform)
-    if logits.shape[1] < MANY:
-        return drawn_from_all(probabilities, uniform, top_p, top_k)
-    tokens, found = _drawn_from_few(probabilities, uniform, top_p, top_k)
-    if not found.all():
-        tokens[~found] = drawn_from_all(probabilities[~found], uniform[~found], top_p, top_k)
-    return tokens
-
-
-def drawn_from_all(probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None) -> torch.Tensor:
-    """A token of each row, after truncation of the sorted vocabulary. Shapes: `[R, V]`, `[R]`; result `[R]`."""
-    values, order = probabilities.sort(dim=-1, descending=True, stable=True)
-    place = _passing(_truncated(values, top_p, top_k), uniform)
-    return order.gather(1, place[:, None]).squeeze(1)
-
-
-def _drawn_from_few(
-    probabilities: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same from the most likely tokens, and the rows in which no other could be kept. Shapes `[R]`.
-
-    To sort a quarter of a million tokens takes longer than a small model takes to give their logits.
-    """
-    count = min(max(FEW, top_k or 0) + 1, probabilities.shape[1])
-    order = probabilities.topk(count, sorted=False).indices.sort().values
-    values, ranks = probabilities.gather(1, order).sort(dim=-1, descending=True, stable=True)
-    # Of tokens that are as likely as the last one, some may be missing.
-    values = values.where(values > values[:, -1:], 0)
-    if top_k:
-        found = values[:, min(top_k, count) - 1] > 0
-        total = None
-    else:
-        total = probabilities.sum(-1, keepdim=True)
-        found = values.sum(-1) > top_p * total.squeeze(1)
-    place = _passing(_truncated(values, top_p, top_k, total), uniform)
-    return order.gather(1, ranks.gather(1, place[:, None])).squeeze(1), found
-
-
-def _truncated(
-    values: torch.Tensor, top_p: float, top_k: int | None, total: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Sorted probabilities, 0 where they are left out. `total`, shape `[R, 1]`, counts those that are missing, too."""
-    if top_k:
-        values[:, top_k:] = 0
-    if top_p < 1:
-        mass = values.cumsum(-1)
-        values = values.where(mass - values < top_p * (mass[:, -1:] if total is None else total), 0)
-    return values
-
-
-def _passing(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """The place at which the cumulative sum passes this share of its end. Shape `[R]`."""
-    cumulative = probabilities.cumsum(-1)
-    place = torch.searchsorted(cumulative, uniform[:, None].double() * cumulative[:, -1:], right=True)
-    return place.clamp(max=probabilities.shape[1] - 1).squeeze(1)
 
 
 def _forward(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from icr.sampling import decode
-from icr.sampling.decode import draw, drawn_from_all
+from icr.sampling import drawing
+from icr.sampling.drawing import draw, drawn_from_all
 
 GRID = 40_000
 
@@ -85,13 +85,44 @@ def test_small_numbers_reach_a_small_probability():
     assert draw(logits, torch.tensor([1 - 2e-8], dtype=torch.float64), 1.0).item() == 0
 
 
-@pytest.mark.parametrize("settings_", [(1.0, 0.9), (0.7, 1.0, 50), (1.0, 0.5, 50), (1.0, 0.9, 5000), (1.0, 0.9, 10**6)])
+@pytest.mark.parametrize("temperature", [0.3, 0.9, 2.0])
+@pytest.mark.parametrize("size", [drawing.MANY, drawing.MANY + 3])
+def test_a_large_vocabulary_is_looked_up_block_by_block(temperature, size):
+    """Against the cumulative distribution in float64: each number lies between its token's two ends."""
+    logits = 3 * torch.randn(200, size)
+    logits[0, : size // 2] = -torch.inf
+    logits[1, 7:] = -torch.inf
+    uniforms = torch.rand(200, dtype=torch.float64)
+    uniforms[:2] = uniforms[-2:] = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    tokens = draw(logits, uniforms, temperature)
+    probabilities = (logits.double() / temperature).softmax(-1)
+    ends = probabilities.cumsum(-1).gather(1, tokens[:, None]).squeeze(1)
+    assert (ends > uniforms - 1e-7).all()
+    assert (ends - probabilities.gather(1, tokens[:, None]).squeeze(1) < uniforms + 1e-7).all()
+    assert (probabilities.gather(1, tokens[:, None]) > 0).all()
+    assert tokens[1] == 6
+    assert draw(logits[5:6], uniforms[5:6], temperature) == tokens[5]
+
+
+def test_a_large_vocabulary_with_little_mass_in_a_token():
+    """One token of 1e-8 among 40,000 that have next to none, in a block before or behind the likely one."""
+    for rare in (3, 39_999):
+        logits = torch.full((1, 40_000), -50.0)
+        logits[0, 20_000], logits[0, rare] = 0.0, np.log(1e-8)
+        number = 5e-9 if rare == 3 else 1 - 5e-9
+        assert draw(logits, torch.tensor([number], dtype=torch.float64), 1.0).item() == rare
+        assert draw(logits, torch.tensor([0.5], dtype=torch.float64), 1.0).item() == 20_000
+
+
+@pytest.mark.parametrize(
+    "settings_", [(1.0, 0.9), (0.7, 1.0, 50), (1.0, 0.47, 50), (1.0, 0.9, 5000), (1.0, 0.9, 10**6)]
+)
 @pytest.mark.parametrize("kind", ["peaked", "flat", "ties"])
 def test_of_a_large_vocabulary_few_tokens_are_sorted_and_the_same_are_drawn(kind, settings_, monkeypatch):
     """Whether the few hold all that is kept (peaked), cannot (flat), or end among tokens that are equally likely."""
     sorts = []
-    monkeypatch.setattr(decode, "drawn_from_all", lambda p, *rest: sorts.append(len(p)) or drawn_from_all(p, *rest))
-    size = (30, decode.MANY)
+    monkeypatch.setattr(drawing, "drawn_from_all", lambda p, *rest: sorts.append(len(p)) or drawn_from_all(p, *rest))
+    size = (30, drawing.MANY)
     logits = {"peaked": 6 * torch.randn(size), "flat": torch.randn(size) / 9, "ties": torch.randint(-9, 9, size) / 2}
     uniforms = torch.rand(30, dtype=torch.float64)
     uniforms[:2] = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
@@ -100,6 +131,6 @@ def test_of_a_large_vocabulary_few_tokens_are_sorted_and_the_same_are_drawn(kind
         assert not sorts
     if kind != "peaked" and settings_[1:] == (0.9,):
         assert sorts == [30]
-    monkeypatch.setattr(decode, "MANY", 10**9)
+    monkeypatch.setattr(drawing, "MANY", 10**9)
     assert torch.equal(draw(logits[kind], uniforms, *settings_), few)
     assert sorts[-1] == 30

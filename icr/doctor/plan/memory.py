@@ -88,7 +88,8 @@ class MemoryPlan:
             return Memory(weights=self._whole(self.policy))
         sampler = self.settings.sampling
         prompts = sampler.at_a_time(self.prompt, sampler.n) // sampler.n
-        working = self.start.sampling(prompts, self.prompt, sampler.n, sampler.max_new_tokens)
+        truncates = sampler.top_p < 1 or bool(sampler.top_k)
+        working = self.start.sampling(prompts, self.prompt, sampler.n, sampler.max_new_tokens, truncates=truncates)
         return Memory(self._start_weights, working=working)
 
     def scoring(self) -> Memory:

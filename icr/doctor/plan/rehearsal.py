@@ -23,7 +23,7 @@ from icr.logps.layout import MAX_ROW, IdPair, TokenLayout, lay_out, rows_by_prom
 from icr.logps.padded import MASKABLE, padded_hidden
 from icr.logps.scoring import lay_out_batch
 from icr.logps.tiles import GPU_ELEMENTS, TiledLogps
-from icr.sampling.decode import drawn_from_all
+from icr.sampling.drawing import draw, drawn_from_all
 
 GPU_TILES = 3 * 4 * GPU_ELEMENTS
 """Bytes of the head's tiles on a GPU: logits, the same in float32, and what they are turned into."""
@@ -136,17 +136,21 @@ class Rehearsal:
         made = 0 if accumulates else sum(parameter.nbytes for parameter in trained)
         return max(forward, memory.peak - made) + self._tiles
 
-    def sampling(self, prompts: int, prompt_tokens: int, n: int, max_new_tokens: int) -> int:
-        """Peak bytes of decoding a batch whose rows all reach the limit, beside the weights (see `decode`)."""
+    def sampling(self, prompts: int, prompt_tokens: int, n: int, max_new_tokens: int, *, truncates: bool) -> int:
+        """Peak bytes of decoding a batch whose rows all reach the limit, beside the weights (see `decode`).
+
+        Args:
+            truncates: whether by `top_p` or `top_k`.
+        """
         self.model.eval()
         with torch.inference_mode(), self._watched() as memory, self._fake:
             cache = DynamicCache(config=self.config)
             ids = torch.zeros(prompts, prompt_tokens, dtype=torch.long)
             logits = self._step(ids, cache).repeat_interleave(n, 0)
             cache.batch_repeat_interleave(n)
-            self._draw(logits)
+            self._draw(logits, truncates)
             _lengthen(cache, max_new_tokens - 2)
-            self._draw(self._step(torch.zeros(prompts * n, 1, dtype=torch.long), cache))
+            self._draw(self._step(torch.zeros(prompts * n, 1, dtype=torch.long), cache), truncates)
         return memory.peak
 
     def _autocast(self) -> torch.autocast:
@@ -160,9 +164,13 @@ class Rehearsal:
         logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **options).logits
         return logits[:, -1].float()
 
-    def _draw(self, logits: torch.Tensor) -> None:
-        # The top-p way sorts, and holds the most where it sorts all: of fake numbers nobody knows whether few would do.
-        drawn_from_all(logits.double().softmax(-1), torch.zeros(len(logits)), 0.9, None)
+    def _draw(self, logits: torch.Tensor, truncates: bool) -> None:
+        numbers = torch.zeros(len(logits))
+        if truncates:
+            # The most is held where all is sorted: of fake numbers nobody knows whether few would do.
+            drawn_from_all(logits.double().softmax(-1), numbers, 0.9, None)
+        else:
+            draw(logits, numbers, temperature=1)
 
     def _fake_all(self) -> None:
         """An adapter's small weights are made for real: peft converts them, which fake ones do not bear."""

@@ -21,6 +21,7 @@ from icr.data.datamodule import CrossLingualPairDataModule
 from icr.errors import RunError
 from icr.logps import require_calm_training
 from icr.losses import Objective
+from icr.models.finite import not_finite
 from icr.models.loading import LoadedModel
 from icr.models.memory import checkpoint_activations
 from icr.modules.preference import PreferenceModule
@@ -213,6 +214,5 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def _check_weights(loaded: LoadedModel, problem: str) -> None:
-    for parameter, values in loaded.model.named_parameters():
-        if not torch.isfinite(values).all():
-            raise RunError(f"{problem}: {parameter} holds NaN or infinity.")
+    if broken := not_finite(loaded.model):
+        raise RunError(f"{problem}: {broken[0]} holds NaN or infinity.")

@@ -13,6 +13,7 @@ from icr.doctor.findings import Finding, failed, passed, warned
 from icr.doctor.settings import DoctorSettings
 from icr.logps import score
 from icr.models import LoadedModel
+from icr.models.finite import not_finite
 from icr.rewards.implicit import implicit_reward
 from icr.rounds import ImplicitReward
 from icr.sampling import TransformersSampler
@@ -45,7 +46,7 @@ class Scored:
 def weights(loaded: LoadedModel, role: str) -> Iterator[Finding]:
     """Finite numbers, and a row of the embedding for every token."""
     name = f"{role}'s weights"
-    broken = [key for key, values in loaded.model.named_parameters() if not torch.isfinite(values).all()]
+    broken = not_finite(loaded.model)
     rows = loaded.model.get_input_embeddings().get_parameter("weight").shape[0]
     tokens = len(loaded.renderer.tokenizer)
     count = sum(parameter.numel() for parameter in loaded.model.parameters())

@@ -250,6 +250,7 @@ class Plan:
             f"controls={'none' if arm else 'standard'}",
             f"seed={seed}",
             *own,
+            f"cache.dir={self.home / 'cache'}",  # Controls and other arms begin with the same answers.
             f"run.dir={directory}",
         ]
         name = f"rounds, {arm}, seed {seed}" if arm else f"rounds, seed {seed}"

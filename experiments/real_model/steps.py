@@ -35,7 +35,12 @@ class Arm(NamedTuple):
     words: Sequence[str] = ()
 
 
-ARMS = {"": Arm(PAIRS[0]), "multilingual": Arm(PAIRS[0], ["reward_prompt=multilingual"]), "balanced": Arm(PAIRS[-1])}
+ARMS = {
+    "": Arm(PAIRS[0]),
+    "language": Arm(PAIRS[0], ["gate=language"]),
+    "multilingual": Arm(PAIRS[0], ["reward_prompt=multilingual"]),
+    "balanced": Arm(PAIRS[-1]),
+}
 """By name; `""` is the main one, with all seeds and controls."""
 
 

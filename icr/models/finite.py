@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 
 def not_finite(model: PreTrainedModel) -> list[str]:
-    """Names of such parameters. Their extremes tell, a NaN among them; `isfinite` would hold five copies of each."""
+    """Names of such parameters. Their extremes tell, a NaN among them; `isfinite` would make copies of each."""
     return [name for name, values in model.named_parameters() if values.numel() and not _bounded(values)]
 
 

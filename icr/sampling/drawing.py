@@ -1,7 +1,8 @@
 """Drawing a token by the inverse of the cumulative distribution: one number gives one token, whatever the batch.
 
 Probabilities are summed up in float64. Of a large vocabulary, each of them is a float32 with a relative error of 1e-7,
-which is less than that of the logits, and a number is looked up in two steps: a quarter of the time and of the memory.
+which is less than that of the logits, and a number is looked up in two steps, the block and the place in it: less than
+half of the time, and no float64 copy of the vocabulary.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def draw(
 
     Returns:
         Token ids. Shape `[R]`. With truncation, as in transformers: the `top_k` most likely tokens stay, and of these,
-        from the most likely down, until their share of the mass reaches `top_p` (the one that passes it is kept).
+        from the most likely down, until their share of the mass reaches `top_p` (the one that passes it is kept). Where
+        logits are NaN it is any token of the vocabulary: what scores it says what is wrong.
     """
     if temperature == 0:
         return logits.argmax(-1)
@@ -34,12 +36,13 @@ def draw(
         masses = (logits.double() / temperature).softmax(-1)
         return drawn_from_all(masses, uniform, top_p, top_k) if truncated else _passing(masses, uniform)
     masses = _masses(logits, temperature)
-    if not truncated:
-        return _passing_by_blocks(masses, uniform)
-    tokens, found = _drawn_from_few(masses, uniform, top_p, top_k)
-    if not found.all():
-        tokens[~found] = drawn_from_all(masses[~found].double(), uniform[~found], top_p, top_k)
-    return tokens
+    if truncated:
+        tokens, found = _drawn_from_few(masses, uniform, top_p, top_k)
+        if not found.all():
+            tokens[~found] = drawn_from_all(masses[~found].double(), uniform[~found], top_p, top_k)
+    else:
+        tokens = _passing_by_blocks(masses, uniform)
+    return tokens.clamp(max=logits.shape[1] - 1)
 
 
 def drawn_from_all(masses: torch.Tensor, uniform: torch.Tensor, top_p: float, top_k: int | None) -> torch.Tensor:
@@ -117,4 +120,5 @@ def _passing_by_blocks(masses: torch.Tensor, uniform: torch.Tensor) -> torch.Ten
 def _place(cumulative: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:
     """The first place beyond `aim`, which rounding may have put at the end: only places of some mass are found."""
     inside = torch.nextafter(cumulative[:, -1:], torch.zeros_like(aim))
-    return torch.searchsorted(cumulative, torch.minimum(aim, inside), right=True)
+    place = torch.searchsorted(cumulative, torch.minimum(aim, inside), right=True)
+    return place.clamp(max=cumulative.shape[1] - 1)

@@ -105,6 +105,8 @@ def test_a_plan_for_pairs_that_are_given_goes_by_their_answers(examine, tmp_path
     assert list(phases) == ["reference", "training"]
     assert "responses of 6" in seen.output
     assert "1 of 3 prompts do not fit" in examine("check", *given).output
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pairs[-1]), encoding="utf-8")
+    assert "no prompt fits a context of 256 tokens with the answers that are given" in examine("plan", *given).errors
 
 
 def test_what_a_strategy_splits_is_split_in_the_plan(examine):

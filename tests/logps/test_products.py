@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from icr.logps import lay_out, products, quick_products, score, token_logps
+from icr.logps import joined, lay_out, products, quick_products, score, token_logps
 from icr.logps.products import is_wide
+from icr.sampling.decode import decode
 
 WIDE = {"vocab_size": 2**16, "hidden_size": 128}
 
 
 @pytest.fixture(autouse=True)
 def tried_anew():
-    products._exact.cache_clear()
+    exact = products._exact
+    exact.cache_clear()
     yield
-    products._exact.cache_clear()
+    exact.cache_clear()
 
 
 def precision_within(model) -> str:
@@ -48,6 +50,32 @@ def test_the_training_pass_and_the_scoring_pass_are_one_function(make_model, ids
     assert trained.requires_grad
     with torch.no_grad():
         assert torch.equal(token_logps(model, lay_out(sequences)), trained)
+
+
+def test_attention_keeps_torchs_own_products(make_model, ids_of, monkeypatch):
+    """Its shapes grow with each token, and oneDNN would keep code for each of them."""
+    seen = []
+    plain = joined.sdpa_attention_forward
+
+    def watched(*args, **options):
+        seen.append(torch.get_float32_matmul_precision())
+        return plain(*args, **options)
+
+    model = make_model(**WIDE)
+    monkeypatch.setattr(products, "_exact", lambda: True)
+    monkeypatch.setattr(joined, "sdpa_attention_forward", watched)
+    score(model, [(ids_of(20, 0), ids_of(10, 1))], tokens_per_batch=100)
+    decode(model, [ids_of(20, 0)], np.full((1, 2, 3), 0.5), stop_ids=frozenset(), temperature=1.0)
+    assert set(seen) == {"highest"}
+    assert len(seen) >= 4 * model.config.num_hidden_layers
+
+
+def test_the_head_of_a_wide_model_is_given_whole_rows_when_sampling(make_model, ids_of):
+    """Of a slice of the prompts' states, oneDNN would copy the head for every prompt."""
+    model, whole = make_model(**WIDE), []
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, args: whole.append(args[0].is_contiguous()))
+    decode(model, [ids_of(20, 0), ids_of(9, 1)], np.full((2, 2, 3), 0.5), stop_ids=frozenset(), temperature=1.0)
+    assert whole == [True] * 3
 
 
 def test_the_rule_of_width():

@@ -104,6 +104,16 @@ def test_a_large_vocabulary_is_looked_up_block_by_block(temperature, size):
     assert draw(logits[5:6], uniforms[5:6], temperature) == tokens[5]
 
 
+@pytest.mark.parametrize("size", [12, drawing.MANY + 3])
+@pytest.mark.parametrize("settings_", [(1.0,), (1.0, 0.9), (1.0, 1.0, 5)])
+def test_of_logits_that_are_no_numbers_a_token_of_the_vocabulary_is_drawn(size, settings_):
+    """A model that has gone astray is told by its log-probs, which need tokens that exist."""
+    logits = torch.randn(3, size)
+    logits[0], logits[1, 5] = torch.nan, torch.nan
+    tokens = draw(logits, torch.tensor([0.3, 0.9, 0.5]), *settings_)
+    assert ((tokens >= 0) & (tokens < size)).all()
+
+
 def test_a_large_vocabulary_with_little_mass_in_a_token():
     """One token of 1e-8 among 40,000 that have next to none, in a block before or behind the likely one."""
     for rare in (3, 39_999):

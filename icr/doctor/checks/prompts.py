@@ -9,7 +9,7 @@ from dataclasses import replace
 from icr.config import Settings
 from icr.data import ParallelPrompts
 from icr.doctor.findings import Finding, failed, passed, warned
-from icr.doctor.plan.workload import Workload, prompts_of
+from icr.doctor.plan.workload import Workload, prompts_of, room
 from icr.errors import DataError
 from icr.models import Renderer
 
@@ -89,17 +89,14 @@ def context(work: Workload, limit: int | None, settings: Settings) -> Iterator[F
     skipped = {code: lengths.skipped for code, lengths in work.languages.items() if lengths.skipped}
     total = sum(skipped.values())
     counts = ", ".join(f"{code} {n}" for code, n in skipped.items())
-    room, remedy = f"a context of {limit} with the answers that are given", "Shorten or leave out what is longer."
-    if settings.samples:
-        room = f"a context of {limit} less sampling.max_new_tokens={settings.sampling.max_new_tokens}"
-        remedy = "Lower sampling.max_new_tokens."
+    needed, remedy = room(settings, limit)
     if limit is None:
         yield warned("context", "the model's configuration states none", "See that prompts and responses fit.")
     elif not work.count:
-        yield failed("context", f"no prompt fits {room}", remedy)
+        yield failed("context", f"no prompt fits {needed}", remedy)
     elif total:
         level = warned if total > SKIPPED * (work.count + total) else passed
         advice = (remedy,) if level is warned else ()
-        yield level("context", f"{total} of {work.count + total} prompts do not fit {room}: {counts}", *advice)
+        yield level("context", f"{total} of {work.count + total} prompts do not fit {needed}: {counts}", *advice)
     else:
-        yield passed("context", f"all {work.count} prompts fit {room}")
+        yield passed("context", f"all {work.count} prompts fit {needed}")

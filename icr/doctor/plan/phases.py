@@ -14,7 +14,7 @@ from icr.doctor.plan.architecture import Architecture
 from icr.doctor.plan.flops import Cost, cost
 from icr.doctor.plan.hardware import Device
 from icr.doctor.plan.memory import Memory, MemoryPlan, weight_bytes
-from icr.doctor.plan.workload import Workload
+from icr.doctor.plan.workload import Workload, room
 from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup
 from icr.errors import ModelError
@@ -141,10 +141,8 @@ def make_plan(
     """
     policy, reference = pair
     if not work.count:
-        raise ModelError(
-            f"There is nothing to plan: no prompt fits a context of {policy.context} tokens less "
-            f"sampling.max_new_tokens={settings.sampling.max_new_tokens}. Lower sampling.max_new_tokens."
-        )
+        needed, remedy = room(settings, policy.context)
+        raise ModelError(f"There is nothing to plan: no prompt fits {needed}. {remedy}")
     longest = int(work.prompts.max(initial=1)), int(work.rewards.max(initial=1))
     memory = MemoryPlan(settings, setup, policy, reference, *longest, work.longest_response)
     counted = Counts(settings, doctor, setup, work, memory)

@@ -96,6 +96,14 @@ def workload(settings: Settings, doctor: DoctorSettings, renderer: Renderer | No
     return _Reading(settings, doctor, context, asked, answered).workload(prompts, "read", ())
 
 
+def room(settings: Settings, context: int | None) -> tuple[str, str]:
+    """What a prompt has to fit, in words, and what to do where it does not."""
+    if not settings.samples:
+        return f"a context of {context} tokens with the answers that are given", "Shorten or leave out what is longer."
+    less = f"sampling.max_new_tokens={settings.sampling.max_new_tokens}"
+    return f"a context of {context} tokens less {less}", "Lower sampling.max_new_tokens."
+
+
 def prompts_of(settings: Settings) -> list[Prompt]:
     """The prompts of the run's stage; of demonstrations and preferences, what is answered in them.
 

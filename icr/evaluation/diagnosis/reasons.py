@@ -10,7 +10,7 @@ from icr.evaluation.diagnosis.verdict import Level, Limits, Reason
 from icr.metrics import RoundMetric
 
 SHARES = {
-    RoundMetric.TRUNCATED: "of the responses are cut by the token limit, and take no part in pairs",
+    RoundMetric.TRUNCATED: "of the responses are cut by the token limit: reward.keep_truncated alone pairs them",
     RoundMetric.DUPLICATES: "of the responses repeat another one to their prompt",
     RoundMetric.EMPTY: "of the responses are empty",
     RoundMetric.REPEATING: "of the responses run in circles",

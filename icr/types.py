@@ -222,12 +222,17 @@ class PromptSet:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A prompt with the answer to imitate, for the SFT stage."""
+    """A prompt with the answer to imitate, for the SFT stage.
+
+    Attributes:
+        cut: whether the answer was cut short, and so has no end-of-turn token.
+    """
 
     id: str
     language: str
     prompt: str
     response: str
+    cut: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from experiments.real_model import page, plot
+from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.data import CONTRASTS, MADE
-from experiments.real_model.steps import PAIRS, Plan, Trained
+from experiments.real_model.steps import Plan
 from icr.rundir import open_run
 from icr.rundir.measured import Result
 from icr.rundir.summary import LIBRARIES
@@ -82,8 +83,10 @@ def _differences(plan: Plan) -> Iterator[list[Any]]:
 
 def _results(plan: Plan) -> Iterator[tuple[str, Result]]:
     """What has been measured: the contrast, or `answers`, and what was found."""
-    directories = {contrast: (plan.preferences(contrast), "preferences") for contrast in CONTRASTS}
-    for what, (directory, benchmark) in {**directories, "answers": (plan.answers, "answers")}.items():
+    origins = dict.fromkeys(map(plan.origin, plan.pairs))
+    there = [(contrast, plan.preferences(contrast, origin)) for contrast in CONTRASTS for origin in origins]
+    for what, directory in [*there, ("answers", plan.answers)]:
+        benchmark = "answers" if what == "answers" else "preferences"
         measured = open_run(directory).measured if directory.is_dir() else None
         if measured and benchmark in measured.results:
             yield what, measured.results[benchmark]

@@ -25,10 +25,10 @@ from icr.data import ParallelPrompts
 from icr.evaluation import AlpacaPrompts, AnswerFiles
 from icr.types import Prompt
 
-STRONGEST = "gpt-4-turbo-2024-04-09"
+STRONGEST, WEAKEST = "gpt-4-turbo-2024-04-09", "gpt-3.5-turbo-0125"
 CONTRASTS = {
-    "turbo_over_35": (STRONGEST, "gpt-3.5-turbo-0125"),
-    "mini_over_35": ("gpt-4o-mini", "gpt-3.5-turbo-0125"),
+    "turbo_over_35": (STRONGEST, WEAKEST),
+    "mini_over_35": ("gpt-4o-mini", WEAKEST),
     "turbo_over_mini": (STRONGEST, "gpt-4o-mini"),
 }
 """The stronger model and the weaker one."""
@@ -74,8 +74,9 @@ class Data:
         for name in MADE:
             for code in self.size.references:
                 _lines(self.labelled(name) / f"{code}.jsonl", self._made(name, code)[: self.size.labelled])
+        _lines(self.demonstrations, [row for code in self.size.languages for row in self._shown(code)])
         self._write_prompts()
-        for code in dict.fromkeys(["en", *self.size.rounds]):
+        for code in dict.fromkeys(["en", *self.size.rounds, *self.size.references]):
             asked = self._asked(code)
             rows = [{"id": id, "instruction": asked[id].text} for id in self.test[: self.size.answers]]
             _document(self.test_prompts / f"{code}.json", rows)
@@ -83,6 +84,11 @@ class Data:
     def english(self, name: str) -> Path:
         """English preferences of the training prompts."""
         return self.folder / "english" / f"{name}.jsonl"
+
+    @property
+    def demonstrations(self) -> Path:
+        """Answers of the weakest model to training prompts in all languages in which it has answered."""
+        return self.folder / "demonstrations.jsonl"
 
     def labelled(self, name: str) -> Path:
         """Labelled answers to test prompts, a file a language."""
@@ -125,6 +131,12 @@ class Data:
         asked = self._asked(code)
         rows = ((asked[id], better[id], worse[id]) for id in ids if id in better and id in worse)
         return list(self._cut(f"{name}, {code}", rows))
+
+    def _shown(self, code: str) -> Iterator[Row]:
+        asked, answers = self._asked(code), self._answers(WEAKEST, code)
+        for id in self.train[: self.size.demonstrations]:
+            if id in answers:
+                yield {"prompt": asked[id].text, "response": self._begin(answers[id]), "language": code}
 
     def _made(self, name: str, code: str) -> list[Row]:
         asked, answers = self._asked(code), self._answers(STRONGEST, code)

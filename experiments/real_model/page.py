@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.lab.markdown import between, table
-from experiments.real_model.steps import CONTROLS, Trained
+from experiments.real_model.arms import CONTROLS, Trained
 
 WRITER = "experiments/real_model/run.py"
 PROMPTS = ("crosslingual", "multilingual", "english")

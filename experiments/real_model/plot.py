@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
+from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.page import ACCURACY, PROMPTS
-from experiments.real_model.steps import PAIRS, Trained
 from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 
 NAMES = {"": "ICR", "nll": "NLL control", "random": "random labels"}

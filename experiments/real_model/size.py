@@ -17,6 +17,7 @@ class Size:
 
     tokens: int
     pairs: int
+    demonstrations: int
     labelled: int
     preferences: int
     languages: list[str]

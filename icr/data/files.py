@@ -20,6 +20,8 @@ class DemonstrationFile:
 
     file: str
     """Path of the JSON-lines file."""
+    cut: bool = False
+    """Whether the answers were cut short: they then have no end-of-turn token."""
 
     def demonstrations(self, languages: Sequence[str]) -> list[Demonstration]:
         """Demonstrations of these languages, in file order (`language` is `en` where a line has none).
@@ -27,7 +29,7 @@ class DemonstrationFile:
         Raises:
             DataError: the file is missing, a line is malformed, or none is in these languages.
         """
-        return [Demonstration(*row) for row in _rows(self.file, ("prompt", "response"), languages)]
+        return [Demonstration(*row, cut=self.cut) for row in _rows(self.file, ("prompt", "response"), languages)]
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def from_given(given: Sequence[Demonstration] | Sequence[Preference], renderer: 
     return [
         _written(row, row.response, None, renderer)
         if isinstance(row, Demonstration)
-        else _written(row, row.chosen, row.rejected, renderer, cut=row.cut)
+        else _written(row, row.chosen, row.rejected, renderer)
         for row in given
     ]
 
@@ -127,10 +127,8 @@ def _fits(pair: PreferencePair, responses: PreferencePair, context: int | None) 
     return context is None or len(pair.prompt_ids) + longest <= context
 
 
-def _written(
-    row: Demonstration | Preference, chosen: str, rejected: str | None, renderer: Renderer, *, cut: bool = False
-) -> PreferencePair:
-    end = -1 if cut else None
+def _written(row: Demonstration | Preference, chosen: str, rejected: str | None, renderer: Renderer) -> PreferencePair:
+    end = -1 if row.cut else None
     chosen_ids = renderer.response_ids(chosen)[:end]
     rejected_ids = renderer.response_ids(rejected)[:end] if rejected is not None else []
     return PreferencePair(

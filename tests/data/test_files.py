@@ -26,6 +26,7 @@ def test_demonstrations_of_the_languages_asked_for(file):
     path = file({"prompt": "a", "response": "b"}, {"prompt": "c", "response": "d", "language": "sw"})
     assert DemonstrationFile(path).demonstrations(["en"]) == [Demonstration("0", "en", "a", "b")]
     assert DemonstrationFile(path).demonstrations(["sw"]) == [Demonstration("1", "sw", "c", "d")]
+    assert DemonstrationFile(path, cut=True).demonstrations(["sw"]) == [Demonstration("1", "sw", "c", "d", cut=True)]
 
 
 def test_preferences(file):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pandas as pd
 import pytest
 
 from experiments.real_model import balance, obtain, page
-from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, Data
+from experiments.real_model.arms import Trained
+from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, WEAKEST, Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
-from experiments.real_model.steps import Plan, Step, Trained
+from experiments.real_model.steps import Plan, Step
 
 MODELS = sorted({model for pair in CONTRASTS.values() for model in pair})
 TINY = replace(of("small"), tokens=20, pairs=600, labelled=4, answers=2, prompts=3)
@@ -61,6 +63,15 @@ def test_no_prompt_that_is_tested_on_is_trained_on(data):
     assert len(trained) > 500
     assert tested
     assert not trained & tested
+
+
+def test_demonstrations_are_the_weakest_models_answers_to_training_prompts(data):
+    rows = lines(data.demonstrations)
+    assert Counter(row["language"] for row in rows) == dict.fromkeys(TINY.languages, TINY.demonstrations)
+    tested = {row["prompt"] for path in data.folder.glob("labelled/*/*.jsonl") for row in lines(path)}
+    assert not {row["prompt"] for row in rows} & tested
+    for row in rows:
+        assert row["response"].startswith(f"Of {row['prompt'].split()[-1]}. {WEAKEST}"[:SHORTEST])
 
 
 def test_both_answers_have_one_length_in_tokens(data):
@@ -177,13 +188,33 @@ def test_a_page_says_what_there_is_by_now(tmp_path):
 @pytest.mark.parametrize("size", SIZES)
 def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_with(size, tmp_path, make_tokenizer):
     plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), of(size)), of(size))
-    names, paths = list(plan.models()), list(plan.models().values())
-    rounds, seeds, arms = of(size).iterations, of(size).seeds, of(size).arms
+    models = plan.models(plan.base)
+    rounds, seeds, arms = of(size).iterations, len(of(size).seeds), of(size).arms
     starts = ["dpo_en", *(["dpo_balanced"] if "balanced" in arms else [])]
-    assert len(set(paths)) == len(names) == 1 + len(starts) + rounds * (3 * len(seeds) + len(arms))
-    assert names[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
+    assert len(models) == 1 + len(starts) + rounds * (3 * seeds + len(set(arms) - {"demonstrated"}))
+    assert list(models)[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
+    if "demonstrated" in arms:
+        shown = plan.models(plan.tuned())
+        assert list(shown)[:3] == ["sft", "dpo_demonstrated", "demonstrated_s0_nll_M0"]
+        assert len(shown) == 2 + rounds * 3 * seeds
+        assert not models.keys() & shown.keys()
+        models |= shown
+    assert len(set(models.values())) == len(models)
     steps = list(plan.steps())
     assert len({step.name for step in steps}) == len({step.done for step in steps}) == len(steps)
+    assert {path for step in steps for path in step.needs} <= {step.done for step in steps}
+
+
+def test_what_has_seen_demonstrations_is_measured_against_what_it_was_then(tmp_path, make_tokenizer):
+    size = of("laptop")
+    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), size), size)
+    steps = {step.name: step for step in plan.steps()}
+    shown, aligned = plan.tuned(), plan.aligned("demonstrated")
+    assert f"model.path={shown}" in steps["English alignment, demonstrated"].words
+    assert {f"model.path={aligned}", f"reward_pair.reference={shown}"} <= {*steps["rounds, demonstrated, seed 1"].words}
+    assert f"benchmark.base={shown}" in steps["preferences on mini_over_35_demonstrated"].words
+    assert f"benchmark.base={plan.base}" in steps["preferences on mini_over_35"].words
+    assert not any("demonstrated" in word for word in steps["preferences on mini_over_35"].words)
 
 
 def test_names_of_models_say_what_they_are():
@@ -205,6 +236,8 @@ def test_names_of_models_say_what_they_are():
         ("multilingual_s0_M1", "s0_nll_M1", True),
         ("balanced_s0_M1", "s0_M1", False),
         ("s0_M1", "multilingual_s0_M1", False),
+        ("demonstrated_s0_M1", "demonstrated_s0_nll_M1", True),
+        ("demonstrated_s0_M1", "s0_nll_M1", False),
     ],
 )
 def test_models_are_compared_that_start_from_the_same_one(model, other, compares):

@@ -169,6 +169,8 @@ def test_written_pairs_end_their_turns(model: LoadedModel):
     assert shown.chosen_ids == renderer.response_ids("ndiyo")
     assert shown.chosen_ids[-1] == renderer.end_of_turn_id
     assert (shown.rejected, shown.rejected_ids, shown.rejected_tokens) == ("", [], 0)
+    (begun,) = pairs.from_given([Demonstration("0", "sw", "Taja", "ndiyo", cut=True)], renderer)
+    assert [*begun.chosen_ids, renderer.end_of_turn_id] == shown.chosen_ids
     (labelled,) = pairs.from_given([Preference("0", "en", "Say", "yes", "no")], renderer)
     (cut,) = pairs.from_given([Preference("0", "en", "Say", "yes", "no", cut=True)], renderer)
     assert [*cut.chosen_ids, renderer.end_of_turn_id] == labelled.chosen_ids

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 
 from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.page import ACCURACY, PROMPTS
 from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 
 NAMES = {"": "ICR", "nll": "NLL control", "random": "random labels"}
+WIDTH, INCHES = 7.4, 0.19
+"""Of the picture, and of one row of models."""
 
 
 def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFrame, path: Path) -> None:
@@ -24,12 +27,13 @@ def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFram
     ]
     contrasts = list(dict.fromkeys(rewards.contrast))
     rows = [len(set(rewards[rewards.contrast == contrast].language)) for contrast in contrasts]
-    heights = [1.0 + 0.3 * (sum(rows) + len(rows)), *([1.0 + 0.2 * len(gains)] if len(gains) else [])]
-    figure = new_figure(7.4, sum(heights))
-    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    _draw_rewards(axes[0], rewards, contrasts)
-    if len(gains):
-        _draw_gains(axes[1], gains)
+    names = list(dict.fromkeys(gains.model))
+    heights = [1.0 + 0.3 * (sum(rows) + len(rows)), *([1.0 + INCHES * len(names)] if names else [])]
+    figure = new_figure(WIDTH, sum(heights))
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_rewards(parts[0].subplots(), rewards, contrasts)
+    if names:
+        _draw_gains(parts[1], gains, names)
     save(figure, path)
 
 
@@ -59,22 +63,27 @@ def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> No
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(PROMPTS), fontsize=8, frameon=False)
 
 
-def _draw_gains(axes: Axes, gains: pd.DataFrame) -> None:
-    clean(axes, "Preference accuracy less that of DPO-en, points")
-    axes.grid(visible=False, axis="y")
-    axes.axvline(0, color=INK, linewidth=1)
-    y, ticks = 0.0, {}
-    for contrast in dict.fromkeys(gains.contrast):
-        ticks[y] = contrast.replace("_", " ")
-        y += 1
+def _draw_gains(part: SubFigure, gains: pd.DataFrame, names: list[str]) -> None:
+    """A column a contrast, a row a model."""
+    part.suptitle("Preference accuracy less that of the model that the rounds start from, points", fontsize=9)
+    contrasts = list(dict.fromkeys(gains.contrast))
+    columns = part.subplots(1, len(contrasts), sharey=True, squeeze=False)[0]
+    for axes, contrast in zip(columns, contrasts, strict=True):
+        clean(axes, contrast.replace("_", " "))
+        axes.grid(visible=False, axis="y")
+        axes.axvline(0, color=INK, linewidth=1)
         for row in gains[gains.contrast == contrast].itertuples():
-            arm, seed, control, model = Trained.parse(row.model)
-            tint = MUTED if control else PALETTE[1]
+            y = names.index(row.model)
+            tint = MUTED if Trained.parse(row.model).control else PALETTE[1]
             axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
-            axes.plot([row.value], [y], "o", color=tint, markersize=5)
-            ticks[y] = f"{arm or NAMES[control]} {model}, seed {seed}"
-            y += 1
-    _ticks(axes, ticks, y, [contrast.replace("_", " ") for contrast in dict.fromkeys(gains.contrast)])
+            axes.plot([row.value], [y], "o", color=tint, markersize=4)
+    columns[0].set_yticks(range(len(names)), [_said(Trained.parse(name)) for name in names], fontsize=8)
+    columns[0].set_ylim(len(names) - 0.4, -0.6)
+
+
+def _said(model: Trained) -> str:
+    parts = [model.arm, NAMES[model.control] if model.control or not model.arm else ""]
+    return f"{' '.join(filter(None, parts))} {model.model}, seed {model.seed}"
 
 
 def _ticks(axes: Axes, ticks: dict[float, str], end: float, bold: list[str]) -> None:

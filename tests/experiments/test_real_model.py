@@ -14,7 +14,7 @@ import pytest
 
 from experiments.real_model import balance, obtain, page
 from experiments.real_model.arms import Trained
-from experiments.real_model.data import CONTRASTS, SHORTEST, STRONGEST, WEAKEST, Data
+from experiments.real_model.data import SHORTEST, STRONGEST, WEAKEST, Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
 from experiments.real_model.steps import Plan, Step

@@ -88,6 +88,9 @@ def quiet() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It misses kernels that a CPU can do without.
     # Pairs are collated in microseconds: loader workers would cost more than they save.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # A run that goes on within a round: its order is StepPlan's, and Lightning passes over what it has had.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # optim=paged_adamw8bit where there is nothing to page.
     warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU.*")
     # Between two of Lightning's own dependencies.

@@ -132,6 +132,8 @@ def test_killed_in_the_middle_of_training(program: Program, pocket_pair, undistu
     finished = kill_and_go_on(program, tmp_path / "run", settings(pocket_pair), (TRAINING, call, "after"), undisturbed)
     steps = [len(rows) for _, rows in read_metrics(finished).groupby("round")]
     assert steps == [STEPS, STEPS]
+    assert "resuming" not in finished.output
+    assert "not empty" not in finished.output
 
 
 def read_metrics(run: Finished):

@@ -34,7 +34,8 @@ ARMS = {
     "language": Arm(PAIRS[0], ["gate=language"]),
     "multilingual": Arm(PAIRS[0], ["reward_prompt=multilingual"]),
     "balanced": Arm(BALANCED),
-    "demonstrated": Arm(DEMONSTRATED, whole=True),
+    "demonstrated": Arm(DEMONSTRATED, ["gate=language"], whole=True),
+    "gentle": Arm(DEMONSTRATED, ["gate=language", "optim.lr=5e-5"]),
 }
 """By name; `""` is the main one."""
 

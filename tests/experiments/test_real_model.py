@@ -168,12 +168,12 @@ def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_w
     models = plan.models(plan.base)
     rounds, seeds, arms = of(size).iterations, len(of(size).seeds), of(size).arms
     starts = ["dpo_en", *(["dpo_balanced"] if "balanced" in arms else [])]
-    assert len(models) == 1 + len(starts) + rounds * (3 * seeds + len(set(arms) - {"demonstrated"}))
+    assert len(models) == 1 + len(starts) + rounds * (3 * seeds + len(set(arms) - {"demonstrated", "gentle"}))
     assert list(models)[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
     if "demonstrated" in arms:
         shown = plan.models(plan.tuned())
         assert list(shown)[:3] == ["sft", "dpo_demonstrated", "demonstrated_s0_nll_M0"]
-        assert len(shown) == 2 + rounds * 3 * seeds
+        assert len(shown) == 2 + rounds * (3 * seeds + len(set(arms) & {"gentle"}))
         assert not models.keys() & shown.keys()
         models |= shown
     assert len(set(models.values())) == len(models)

@@ -13,7 +13,7 @@ import pytest
 from experiments.real_model import run
 from experiments.real_model.size import SIZES, of
 
-ARMS = ["language", "multilingual", "balanced", "demonstrated"]
+ARMS = ["language", "multilingual", "balanced", "demonstrated", "gentle"]
 TINY = replace(
     of("small"),
     tokens=20,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from icr.evaluation import Limits
 from icr.evaluation.diagnosis.settings import verdicts
+from icr.evaluation.diagnosis.verdict import Level
 from icr.metrics import RoundMetric
 from icr.report.tables import Grid, number
 
@@ -52,13 +53,14 @@ def diagnosis_grid(run: Run) -> Grid | None:
 
 
 def reasons(run: Run) -> list[tuple[str, str]]:
-    """Round, language and level, with the reason, of all that passed a limit."""
-    return [
-        (f"round {entry.round} · {code} · {reason.level}", reason.text)
-        for entry in run.summary.rounds
-        for code, verdict in of_round(run, entry.round).items()
-        for reason in verdict.reasons
-    ]
+    """Round, languages and level, with the reason, of all that passed a limit; the worst of a round first."""
+    found: dict[tuple[int, Level, str], list[str]] = {}
+    for entry in run.summary.rounds:
+        for code, verdict in of_round(run, entry.round).items():
+            for reason in verdict.reasons:
+                found.setdefault((entry.round, reason.level, reason.text), []).append(code)
+    ordered = sorted(found.items(), key=lambda item: (item[0][0], item[0][1] != Level.NO_GO))
+    return [(f"round {round} · {' '.join(codes)} · {level}", text) for (round, level, text), codes in ordered]
 
 
 def of_round(run: Run, number: int) -> dict[str, Verdict]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.real_model import page, plot
+from experiments.real_model import page, plot, summary
 from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.data import CONTRASTS, MADE
 from experiments.real_model.steps import Plan
@@ -39,7 +39,8 @@ def write(plan: Plan, attempts: Path, folder: Path) -> None:
         if len(table):
             table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g")
     if len(found["diagnosis"]):
-        plot.draw(found["diagnosis"], found["models"], found["differences"], folder / "plot.svg")
+        plot.draw(found["diagnosis"], found["differences"], folder / "plot.svg")
+        summary.draw(found["diagnosis"], found["differences"], folder / "summary.svg")
     page.write(found, folder / "README.md")
     print(f"tables and picture in {folder}")
 

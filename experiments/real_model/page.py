@@ -14,7 +14,24 @@ from experiments.real_model.arms import CONTROLS, Trained
 
 WRITER = "experiments/real_model/run.py"
 PROMPTS = ("crosslingual", "multilingual", "english")
-ACCURACY = "preference_accuracy"
+ACCURACY, LIKELIER = "preference_accuracy", "chosen_likelier"
+MARGIN, LIKELIHOOD = "preference_margin", "chosen_logp"
+MEASURED = {
+    ACCURACY: ("Preference accuracy", "%, of the log-ratio against what was aligned, at equal length", 1),
+    LIKELIER: ("The better answer is the likelier one", "%, under the model alone, at equal length", 1),
+    MARGIN: ("Margin of the log-ratio", "nats per token", 3),
+    LIKELIHOOD: ("Log-likelihood of the better answers", "nats per token", 2),
+}
+"""What models themselves make of the labelled answers under the prompt in the target language: name, unit, digits."""
+GAINS = {
+    "accuracy": (ACCURACY, "start"),
+    "likelier one, less its start": (LIKELIER, "start"),
+    "… less NLL control": (LIKELIER, "nll"),
+    "… less random labels": (LIKELIER, "random"),
+    "margin": (MARGIN, "start"),
+    "log-likelihood": (LIKELIHOOD, "start"),
+}
+"""Columns of the short table."""
 ANSWERED = {
     "off_language_rate": "in another language, %",
     "repetition_rate": "in circles, %",
@@ -53,30 +70,47 @@ def _diagnosis(rows: pd.DataFrame) -> list[str]:
 
 
 def _models(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
-    own = rows[rows.figure == ACCURACY]
-    if not len(own):
+    if not len(rows[rows.figure == ACCURACY]):
         return []
-    codes = [code for code in dict.fromkeys(own.language) if code != "mean"]
-    cells = []
-    for (contrast, model), of_model in own.groupby(["contrast", "model"], sort=False):
-        value = dict(zip(of_model.language, of_model.value, strict=True))
-        less = differences[
-            (differences.contrast == contrast)
-            & (differences.model == model)
-            & (differences.figure == ACCURACY)
-            & (differences.language == "mean")
-        ]
-        others = {_kind(row.baseline): row for row in less.itertuples()}
-        compared = [points(others[name]) if name in others else "–" for name in ("start", *CONTROLS.values(), "main")]
-        shares = ["–" if math.isnan(value[code]) else f"{value[code]:.1f}" for code in [*codes, "mean"]]
-        cells.append([contrast, model, *shares, *compared])
-    head = ["contrast", "model", *codes, "mean of targets", "less its start", "less NLL control"]
-    head += ["less random labels", "less the main rounds'"]
-    return [
-        "**Preference accuracy** of the models themselves under the prompt in the target language, %, at equal length; "
-        "differences in points, with 95 % intervals over prompts:",
-        table(head, cells),
+    parts = [
+        "**What the rounds have changed**: how the models themselves take the labelled answers under the prompt in the "
+        "target language, mean of the target languages less the model that the rounds start from, with 95 % intervals "
+        "over prompts:",
+        _gains(differences),
     ]
+    for figure, (name, unit, digits) in MEASURED.items():
+        grid = _by_language(rows[rows.figure == figure], differences[differences.figure == figure], digits)
+        parts.append(
+            f"<details><summary>{name} in each language and of the controls, {unit}</summary>\n\n{grid}\n\n</details>"
+        )
+    return parts
+
+
+def _gains(differences: pd.DataFrame) -> str:
+    """A row a contrast and model, controls apart."""
+    means = differences[differences.language == "mean"]
+    cells = []
+    for (contrast, model), own in means.groupby(["contrast", "model"], sort=False):
+        found = {(row.figure, _kind(row.baseline)): row for row in own.itertuples()}
+        if contrast != "answers" and not Trained.parse(model).control:
+            compared = [interval(found[key], MEASURED[key[0]][2]) if key in found else "–" for key in GAINS.values()]
+            cells.append([contrast, model, *compared])
+    return table(["contrast", "model", *GAINS], cells)
+
+
+def _by_language(rows: pd.DataFrame, differences: pd.DataFrame, digits: int) -> str:
+    codes = [code for code in dict.fromkeys(rows.language) if code != "mean"]
+    means = differences[differences.language == "mean"]
+    cells = []
+    for (contrast, model), of_model in rows.groupby(["contrast", "model"], sort=False):
+        value = dict(zip(of_model.language, of_model.value, strict=True))
+        less = means[(means.contrast == contrast) & (means.model == model)]
+        others = {_kind(row.baseline): interval(row, digits) for row in less.itertuples()}
+        compared = [others.get(name, "–") for name in ("start", *CONTROLS.values(), "main")]
+        shown = ["–" if math.isnan(value[code]) else f"{value[code]:.{digits}f}" for code in [*codes, "mean"]]
+        cells.append([contrast, model, *shown, *compared])
+    head = ["contrast", "model", *codes, "mean of targets", "less its start", "less NLL control"]
+    return table([*head, "less random labels", "less the main rounds'"], cells)
 
 
 def _answers(rows: pd.DataFrame) -> list[str]:
@@ -119,6 +153,6 @@ def signed(row: Any) -> str:
     return f"{row.accuracy:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
 
 
-def points(row: Any) -> str:
+def interval(row: Any, digits: int) -> str:
     """`+3.0 [-5.0, +11.0]`."""
-    return f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]"
+    return f"{row.value:+.{digits}f} [{row.low:+.{digits}f}, {row.high:+.{digits}f}]"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
 from experiments.real_model.arms import PAIRS, Trained
-from experiments.real_model.page import ACCURACY, PROMPTS
+from experiments.real_model.page import ACCURACY, LIKELIER, PROMPTS
 from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 
 NAMES = {"": "ICR", "nll": "NLL control", "random": "random labels"}
@@ -17,24 +17,33 @@ WIDTH, INCHES = 7.4, 0.19
 """Of the picture, and of one row of models."""
 
 
-def draw(diagnosis: pd.DataFrame, models: pd.DataFrame, differences: pd.DataFrame, path: Path) -> None:
+GAINED = {
+    ACCURACY: "Preference accuracy gained over the model that the rounds start from, points",
+    LIKELIER: "The better answer is the likelier one: gained over the model that the rounds start from, points",
+}
+
+
+def draw(diagnosis: pd.DataFrame, differences: pd.DataFrame, path: Path) -> None:
     """Write the picture: reward accuracy of the first pair on each contrast, and below it what models have gained."""
     rewards = diagnosis[diagnosis.pair == PAIRS[0]]
-    gains = differences[
-        (differences.figure == ACCURACY)
-        & (differences.language == "mean")
-        & differences.baseline.str.startswith("dpo_")
-    ]
     contrasts = list(dict.fromkeys(rewards.contrast))
     rows = [len(set(rewards[rewards.contrast == contrast].language)) for contrast in contrasts]
-    names = list(dict.fromkeys(gains.model))
-    heights = [1.0 + 0.3 * (sum(rows) + len(rows)), *([1.0 + INCHES * len(names)] if names else [])]
+    gained = {title: gains for figure, title in GAINED.items() if len(gains := gains_of(differences, figure))}
+    heights = [1.0 + 0.3 * (sum(rows) + len(rows))]
+    heights += [1.0 + INCHES * len(set(gains.model)) for gains in gained.values()]
     figure = new_figure(WIDTH, sum(heights))
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_rewards(parts[0].subplots(), rewards, contrasts)
-    if names:
-        _draw_gains(parts[1], gains, names)
+    for part, (title, gains) in zip(parts[1:], gained.items(), strict=True):
+        _draw_gains(part, gains, title)
     save(figure, path)
+
+
+def gains_of(differences: pd.DataFrame, figure: str) -> pd.DataFrame:
+    """Differences of the mean over target languages from the model that the rounds start from."""
+    return differences[
+        (differences.figure == figure) & (differences.language == "mean") & differences.baseline.str.startswith("dpo_")
+    ]
 
 
 def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> None:
@@ -63,9 +72,10 @@ def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> No
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.04), ncols=len(PROMPTS), fontsize=8, frameon=False)
 
 
-def _draw_gains(part: SubFigure, gains: pd.DataFrame, names: list[str]) -> None:
+def _draw_gains(part: SubFigure, gains: pd.DataFrame, title: str) -> None:
     """A column a contrast, a row a model."""
-    part.suptitle("Preference accuracy less that of the model that the rounds start from, points", fontsize=9)
+    part.suptitle(title, fontsize=9)
+    names = list(dict.fromkeys(gains.model))
     contrasts = list(dict.fromkeys(gains.contrast))
     columns = part.subplots(1, len(contrasts), sharey=True, squeeze=False)[0]
     for axes, contrast in zip(columns, contrasts, strict=True):
@@ -77,11 +87,12 @@ def _draw_gains(part: SubFigure, gains: pd.DataFrame, names: list[str]) -> None:
             tint = MUTED if Trained.parse(row.model).control else PALETTE[1]
             axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
             axes.plot([row.value], [y], "o", color=tint, markersize=4)
-    columns[0].set_yticks(range(len(names)), [_said(Trained.parse(name)) for name in names], fontsize=8)
+    columns[0].set_yticks(range(len(names)), [said(Trained.parse(name)) for name in names], fontsize=8)
     columns[0].set_ylim(len(names) - 0.4, -0.6)
 
 
-def _said(model: Trained) -> str:
+def said(model: Trained) -> str:
+    """`ICR M1, seed 0`, `NLL control M1, seed 0`, `balanced M1, seed 0`."""
     parts = [model.arm, NAMES[model.control] if model.control or not model.arm else ""]
     return f"{' '.join(filter(None, parts))} {model.model}, seed {model.seed}"
 

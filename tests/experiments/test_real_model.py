@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.real_model import balance, obtain, page
+from experiments.real_model import balance, collect, obtain, page
 from experiments.real_model.arms import Trained
 from experiments.real_model.data import SHORTEST, STRONGEST, WEAKEST, Data
 from experiments.real_model.runner import Runner
@@ -160,6 +160,37 @@ def test_a_page_says_what_there_is_by_now(tmp_path):
     assert text.startswith("# Title\n\nProse.\n")
     assert "| 0.80 [0.70, 0.90] | 0.85 [0.75, 0.95] | – | 0.70 (less likely under the reference) |" in text
     assert "-0.05 [-0.10, +0.00]" in text
+
+
+def test_what_rounds_have_changed_stands_beside_the_controls(tmp_path):
+    """The short table has ICR's models alone; each language and the controls are folded away below it."""
+    names = ["base", "dpo_en", "s0_nll_M0", "s0_M0"]
+    values = {page.ACCURACY: [float("nan"), 90.0, 89.0, 80.0], page.LIKELIER: [35.0, 60.0, 58.0, 72.0]}
+    models = [
+        ["turbo_over_35", name, code, figure, value]
+        for figure, of_models in values.items()
+        for name, value in zip(names, of_models, strict=True)
+        for code in ("en", "es", "mean")
+    ]
+    differences = [
+        ["turbo_over_35", page.ACCURACY, "s0_M0", "dpo_en", "mean", -10.0, -20.0, -1.0, 32],
+        ["turbo_over_35", page.LIKELIER, "s0_M0", "dpo_en", "mean", 12.0, 2.0, 22.0, 32],
+        ["turbo_over_35", page.LIKELIER, "s0_M0", "s0_nll_M0", "mean", 14.0, 4.0, 24.0, 32],
+        ["turbo_over_35", page.LIKELIER, "s0_nll_M0", "dpo_en", "mean", -2.0, -4.0, 0.5, 32],
+    ]
+    found = {
+        "diagnosis": pd.DataFrame(columns=collect.DIAGNOSIS),
+        "models": pd.DataFrame(models, columns=collect.FIGURES),
+        "differences": pd.DataFrame(differences, columns=collect.DIFFERENCES),
+        "steps": pd.DataFrame(),
+    }
+    page.write(found, tmp_path / "README.md")
+    short, _, folded = (tmp_path / "README.md").read_text(encoding="utf-8").partition("<details>")
+    gains = "-10.0 [-20.0, -1.0] | +12.0 [+2.0, +22.0] | +14.0 [+4.0, +24.0] | – | – | – |"
+    assert f"| turbo_over_35 | s0_M0 | {gains}" in short
+    assert "s0_nll_M0" not in short
+    assert "| turbo_over_35 | s0_nll_M0 | 58.0 | 58.0 | 58.0 | -2.0 [-4.0, +0.5] | – | – | – |" in folded
+    assert "| turbo_over_35 | base | – | – | – | – | – | – | – |" in folded
 
 
 @pytest.mark.parametrize("size", SIZES)

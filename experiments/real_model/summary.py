@@ -63,7 +63,7 @@ def _gains(axes: Axes, rows: pd.DataFrame, title: str) -> None:
         _interval(axes, row, row.value, y, MUTED if model.control else PALETTE[1])
     axes.set_yticks(range(len(models)), map(said, models), fontsize=8)
     axes.set_ylim(len(models) - 0.4, -0.6)
-    axes.set_xlabel("better answer preferred, points gained", fontsize=8, color=MUTED)
+    axes.set_xlabel("points gained over its start", fontsize=8, color=MUTED)
 
 
 def _interval(axes: Axes, row: object, value: float, y: float, tint: str) -> None:

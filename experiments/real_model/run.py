@@ -1,8 +1,9 @@
 """The method on a real multilingual model, Gemma 3 270M: one command from an empty folder to the tables.
 
-    python experiments/real_model/run.py                               about three hours on two cores
+    python experiments/real_model/run.py                               about two and a half hours on two cores
     python experiments/real_model/run.py --size small                  half an hour
     python experiments/real_model/run.py --model google/gemma-3-270m   from a hub or a folder
+    python experiments/real_model/run.py --arms demonstrated gentle    other kinds of rounds, too
     python experiments/real_model/run.py --collect                     no runs: tables and pictures of what has been run
 
 Every step is a command of `icr`, which is printed; what is done is left as it is, and what was killed goes on.
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from transformers import AutoTokenizer
 
 from experiments.real_model import collect, obtain
+from experiments.real_model.arms import ARMS
 from experiments.real_model.data import Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
@@ -51,7 +53,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     for what, count in sorted(data.skipped.items()):
         print(f"{what}: {count} pairs left out: the same text twice, or an answer shorter than 16 tokens")
-    plan = Plan(home, base, data, of(given.size))
+    plan = Plan(home, base, data, of(given.size), given.arms)
     runner = Runner(home, given.jobs)
     if not given.collect:
         runner.run(list(plan.steps()))
@@ -63,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="laptop")
     parser.add_argument("--model", default="registry", help="folder or hub name; default: packages of the registry")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with x_alpacaeval and ultrafeedback_parallel")
+    parser.add_argument("--arms", nargs="*", choices=list(filter(None, ARMS)), default=[], help="other kinds of rounds")
     parser.add_argument("--runs", type=Path, default=Path("runs/real_model"), help="where everything goes")
     parser.add_argument("--jobs", type=int, default=2, help="steps at a time, one core each")
     parser.add_argument("--collect", action="store_true", help="run nothing")

@@ -44,7 +44,7 @@ class Runner:
         Raises:
             SystemExit: one has failed; all that do not need it have gone on.
         """
-        due = [step for step in steps if not step.done.is_file()]
+        due = [step for step in steps if step.due]
         running: dict[Future[int], Step] = {}
         failed = []
         with ThreadPoolExecutor(self.jobs) as pool:

@@ -30,7 +30,6 @@ class Size:
     max_new_tokens: int
     iterations: int
     seeds: list[int]
-    arms: list[str]
     dtype: str
     threads: int | None
 

@@ -11,7 +11,7 @@ from experiments.real_model import balance
 from experiments.real_model.arms import ARMS, BALANCED, CONTROLS, DEMONSTRATED, PAIRS, Trained, aligned_on
 from experiments.real_model.data import CONTRASTS, MADE, Data
 from experiments.real_model.size import Size
-from icr.rundir import Layout
+from icr.rundir import Layout, open_run
 
 BATCH = 16
 """English answers a step."""
@@ -27,6 +27,7 @@ class Step:
         done: a file that is there when it has been run whole.
         needs: files that other steps leave when they have been run whole.
         before: makes what it reads of what these have left.
+        current: whether what is there is of all that is asked for by now.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Step:
     done: Path
     needs: Sequence[Path] = ()
     before: Callable[[], None] = lambda: None
+    current: Callable[[], bool] = lambda: True
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be run."""
+        return not (self.done.is_file() and self.current())
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,14 @@ class Plan:
         base: folder of the model as it was pretrained.
         data: what they read.
         size: how much of it.
+        besides: other kinds of rounds than the main one, of `ARMS`.
     """
 
     home: Path
     base: Path
     data: Data
     size: Size
+    besides: Sequence[str] = ()
 
     def steps(self) -> Iterator[Step]:
         """Alignment in English, rounds, diagnoses, and what has changed."""
@@ -72,7 +81,7 @@ class Plan:
     @property
     def arms(self) -> list[str]:
         """The kinds of rounds, the main one first."""
-        return ["", *self.size.arms]
+        return ["", *self.besides]
 
     @property
     def pairs(self) -> list[str]:
@@ -236,34 +245,35 @@ class Plan:
     def _preferences(self, contrast: str, origin: Path, trained: Sequence[Path]) -> Step:
         directory = self.preferences(contrast, origin)
         words = [
-            "evaluate",
             "benchmark=preferences",
             f"benchmark.labelled={self.data.labelled(contrast)}",
             f"benchmark.rows={self.size.preferences}",
             f"benchmark.base={origin}",
-            *self._measured(self.models(origin), self.size.languages, directory),
+            f"langs=[{','.join(self.size.languages)}]",
         ]
-        return Step(f"preferences on {directory.name}", words, Layout(directory).measured, trained)
+        step = self._measured(f"preferences on {directory.name}", words, self.models(origin), directory)
+        return replace(step, needs=trained)
 
     def _answers(self, trained: Sequence[Path]) -> Step:
         words = [
-            "evaluate",
             "benchmark=answers",
             "evaluation=x_alpacaeval",
             f"evaluation.prompts.dir={self.data.test_prompts}",
             "evaluation.prompts.full_set=null",
             f"evaluation.sampling.max_new_tokens={self.size.max_new_tokens}",
+            f"langs=[{','.join(dict.fromkeys([*self.size.rounds, *self.size.references]))}]",
         ]
         origins = dict.fromkeys(map(self.origin, self.pairs))
         models = {name: path for origin in origins for name, path in self.models(origin).items()}
-        languages = list(dict.fromkeys([*self.size.rounds, *self.size.references]))
-        words += self._measured(models, languages, self.answers)
-        return Step("answers", words, Layout(self.answers).measured, trained)
+        return replace(self._measured("answers", words, models, self.answers), needs=trained)
 
-    def _measured(self, models: Mapping[str, Path], languages: Sequence[str], directory: Path) -> list[str]:
-        return [
-            *self._model(self.base),
-            *(f"evaluate.models.{name}={path}" for name, path in models.items()),
-            f"langs=[{','.join(languages)}]",
-            f"run.dir={directory}",
-        ]
+    def _measured(self, name: str, words: Sequence[str], models: Mapping[str, Path], directory: Path) -> Step:
+        words = ["evaluate", *words, *self._model(self.base), f"run.dir={directory}"]
+        words += [f"evaluate.models.{model}={path}" for model, path in models.items()]
+        return Step(name, words, Layout(directory).measured, current=partial(_has_measured, directory, list(models)))
+
+
+def _has_measured(directory: Path, models: Sequence[str]) -> bool:
+    """Whether what there is is of all these models."""
+    measured = open_run(directory).measured
+    return measured is not None and set(models) <= set(measured.models)

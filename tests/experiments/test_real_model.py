@@ -13,13 +13,19 @@ import pandas as pd
 import pytest
 
 from experiments.real_model import balance, collect, obtain, page
-from experiments.real_model.arms import Trained
+from experiments.real_model.arms import ARMS, Trained
 from experiments.real_model.data import SHORTEST, STRONGEST, WEAKEST, Data
 from experiments.real_model.runner import Runner
 from experiments.real_model.size import SIZES, of
 from experiments.real_model.steps import Plan, Step
+from icr.rundir.measured import Measured
 
 TINY = replace(of("small"), tokens=20, pairs=600, labelled=4, answers=2, prompts=3)
+
+
+def write(path: Path, document: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), encoding="utf-8")
 
 
 def lines(path: Path) -> list[dict]:
@@ -141,6 +147,18 @@ def test_attempts_are_written_down_and_what_is_done_is_left(tmp_path, capfd):
     assert pd.read_csv(runner.attempts).step.tolist() == ["mistaken", "another", "needy", "another"]
 
 
+def test_what_is_measured_is_measured_again_for_more_models(tmp_path, make_tokenizer):
+    size = of("small")
+    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), size), size)
+    step = next(step for step in plan.steps() if step.name == "answers")
+    assert step.due
+    found = Measured(["es"], {name: str(path) for name, path in plan.models(plan.base).items()}, {})
+    write(step.done, found.as_json())
+    write(step.done.with_name("config.yaml"), {})
+    assert not step.due
+    assert next(step for step in replace(plan, besides=["language"]).steps() if step.name == "answers").due
+
+
 def test_a_page_says_what_there_is_by_now(tmp_path):
     columns = ["pair", "contrast", "language", "prompt", "by", "accuracy", "low", "high", "rows"]
     row = ["turbo_over_35", "mini_over_35", "es"]
@@ -193,11 +211,14 @@ def test_what_rounds_have_changed_stands_beside_the_controls(tmp_path):
     assert "| turbo_over_35 | base | – | – | – | – | – | – | – |" in folded
 
 
+@pytest.mark.parametrize("arms", [[], ["demonstrated"], list(filter(None, ARMS))])
 @pytest.mark.parametrize("size", SIZES)
-def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_with(size, tmp_path, make_tokenizer):
-    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), of(size)), of(size))
+def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_with(
+    size, arms, tmp_path, make_tokenizer
+):
+    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), of(size)), of(size), arms)
     models = plan.models(plan.base)
-    rounds, seeds, arms = of(size).iterations, len(of(size).seeds), of(size).arms
+    rounds, seeds = of(size).iterations, len(of(size).seeds)
     starts = ["dpo_en", *(["dpo_balanced"] if "balanced" in arms else [])]
     assert len(models) == 1 + len(starts) + rounds * (3 * seeds + len(set(arms) - {"demonstrated", "gentle"}))
     assert list(models)[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
@@ -215,7 +236,7 @@ def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_w
 
 def test_what_has_seen_demonstrations_is_measured_against_what_it_was_then(tmp_path, make_tokenizer):
     size = of("laptop")
-    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), size), size)
+    plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), size), size, ["demonstrated"])
     steps = {step.name: step for step in plan.steps()}
     shown, aligned = plan.tuned(), plan.aligned("demonstrated")
     assert f"model.path={shown}" in steps["English alignment, demonstrated"].words

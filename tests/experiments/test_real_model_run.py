@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.real_model import run
+from experiments.real_model import arms, run
 from experiments.real_model.size import SIZES, of
 
-ARMS = ["language", "multilingual", "balanced", "demonstrated", "gentle"]
+ARMS = list(filter(None, arms.ARMS))
 TINY = replace(
     of("small"),
     tokens=20,
@@ -26,7 +26,6 @@ TINY = replace(
     answers=2,
     responses=3,
     max_new_tokens=8,
-    arms=ARMS,
     dtype="float32",
 )
 
@@ -38,6 +37,7 @@ def command(source, model_folder, tmp_path, monkeypatch):
     for key, value in {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(run.__file__).parents[2])}.items():
         monkeypatch.setenv(key, value)
     given = ["--size", "tiny", "--model", str(model_folder("tied")), "--data", str(source), "--runs", str(tmp_path)]
+    given += ["--arms", *ARMS]
 
     def call(*words: str) -> None:
         monkeypatch.setattr(sys, "argv", ["run.py", *given, *words])

@@ -84,8 +84,7 @@ def _differences(plan: Plan) -> Iterator[list[Any]]:
 
 def _results(plan: Plan) -> Iterator[tuple[str, Result]]:
     """What has been measured: the contrast, or `answers`, and what was found."""
-    origins = dict.fromkeys(map(plan.origin, plan.pairs))
-    there = [(contrast, plan.preferences(contrast, origin)) for contrast in CONTRASTS for origin in origins]
+    there = [(contrast, plan.preferences(contrast, origin)) for contrast in CONTRASTS for origin in plan.origins]
     for what, directory in [*there, ("answers", plan.answers)]:
         benchmark = "answers" if what == "answers" else "preferences"
         measured = open_run(directory).measured if directory.is_dir() else None

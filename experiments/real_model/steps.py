@@ -67,16 +67,14 @@ class Plan:
             yield self._tuning()
         for pair in self.pairs:
             yield self._alignment(pair)
-        rounds = [self._rounds(arm, seed) for arm in self.arms for seed in self.seeds(arm)]
-        yield from rounds
+        yield from (self._rounds(arm, seed) for arm in self.arms for seed in self.seeds(arm))
         for pair in self.pairs:
             for contrast in (*CONTRASTS, *(MADE if pair == PAIRS[0] else ())):
                 yield self._diagnosis(pair, contrast)
-        trained = [step.done for step in rounds]
-        for origin in dict.fromkeys(map(self.origin, self.pairs)):
+        for origin in self.origins:
             for contrast in CONTRASTS:
-                yield self._preferences(contrast, origin, trained)
-        yield self._answers(trained)
+                yield self._preferences(contrast, origin)
+        yield self._answers()
 
     @property
     def arms(self) -> list[str]:
@@ -93,13 +91,19 @@ class Plan:
         """Of the rounds of an arm."""
         return self.size.seeds if ARMS[arm].whole else self.size.seeds[:1]
 
+    @property
     def tuned(self) -> Path:
         """Folder of the model that has seen demonstrations."""
         return Layout(self.home / "demonstrated").round(0).model
 
     def origin(self, pair: str) -> Path:
         """Folder of the model that was aligned with a pair, as it was before: the reference of its reward."""
-        return self.tuned() if pair == DEMONSTRATED else self.base
+        return self.tuned if pair == DEMONSTRATED else self.base
+
+    @property
+    def origins(self) -> list[Path]:
+        """Folders of the models that were aligned."""
+        return list(dict.fromkeys(map(self.origin, self.pairs)))
 
     def aligned(self, pair: str) -> Path:
         """Folder of the model that was aligned in English."""
@@ -127,8 +131,7 @@ class Plan:
 
         Differences are of a later model from an earlier one.
         """
-        found = {"base" if origin == self.base else "sft": origin}
-        own = [arm for arm in self.arms if self.origin(ARMS[arm].pair) == origin]
+        found, own = {"base" if origin == self.base else "sft": origin}, self._arms_from(origin)
         found |= {aligned_on(ARMS[arm].pair): self.aligned(ARMS[arm].pair) for arm in own}
         for arm in own:
             for seed in self.seeds(arm):
@@ -138,6 +141,14 @@ class Plan:
                         found[str(Trained(arm, seed, name, f"M{round}"))] = layout.control(key).round(round).model
                     found[str(Trained(arm, seed, "", f"M{round}"))] = layout.round(round).model
         return found
+
+    def _arms_from(self, origin: Path) -> list[str]:
+        return [arm for arm in self.arms if self.origin(ARMS[arm].pair) == origin]
+
+    def _trained(self, origin: Path) -> list[Path]:
+        """What says that the rounds that come of a model have been run."""
+        arms = self._arms_from(origin)
+        return [Layout(self.rounds(arm, seed)).summary for arm in arms for seed in self.seeds(arm)]
 
     def _model(self, path: Path) -> list[str]:
         threads = "null" if self.size.threads is None else self.size.threads
@@ -242,7 +253,7 @@ class Plan:
         name = f"rounds, {arm}, seed {seed}" if arm else f"rounds, seed {seed}"
         return Step(name, words, Layout(directory).summary, [self._is_aligned(pair)])
 
-    def _preferences(self, contrast: str, origin: Path, trained: Sequence[Path]) -> Step:
+    def _preferences(self, contrast: str, origin: Path) -> Step:
         directory = self.preferences(contrast, origin)
         words = [
             "benchmark=preferences",
@@ -252,9 +263,9 @@ class Plan:
             f"langs=[{','.join(self.size.languages)}]",
         ]
         step = self._measured(f"preferences on {directory.name}", words, self.models(origin), directory)
-        return replace(step, needs=trained)
+        return replace(step, needs=self._trained(origin))
 
-    def _answers(self, trained: Sequence[Path]) -> Step:
+    def _answers(self) -> Step:
         words = [
             "benchmark=answers",
             "evaluation=x_alpacaeval",
@@ -263,9 +274,9 @@ class Plan:
             f"evaluation.sampling.max_new_tokens={self.size.max_new_tokens}",
             f"langs=[{','.join(dict.fromkeys([*self.size.rounds, *self.size.references]))}]",
         ]
-        origins = dict.fromkeys(map(self.origin, self.pairs))
-        models = {name: path for origin in origins for name, path in self.models(origin).items()}
-        return replace(self._measured("answers", words, models, self.answers), needs=trained)
+        models = {name: path for origin in self.origins for name, path in self.models(origin).items()}
+        step = self._measured("answers", words, models, self.answers)
+        return replace(step, needs=[path for origin in self.origins for path in self._trained(origin)])
 
     def _measured(self, name: str, words: Sequence[str], models: Mapping[str, Path], directory: Path) -> Step:
         words = ["evaluate", *words, *self._model(self.base), f"run.dir={directory}"]

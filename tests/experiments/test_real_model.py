@@ -223,7 +223,7 @@ def test_models_are_told_apart_and_controls_come_before_what_they_are_compared_w
     assert len(models) == 1 + len(starts) + rounds * (3 * seeds + len(set(arms) - {"demonstrated", "gentle"}))
     assert list(models)[: 4 + len(starts)] == ["base", *starts, "s0_nll_M0", "s0_random_M0", "s0_M0"]
     if "demonstrated" in arms:
-        shown = plan.models(plan.tuned())
+        shown = plan.models(plan.tuned)
         assert list(shown)[:3] == ["sft", "dpo_demonstrated", "demonstrated_s0_nll_M0"]
         assert len(shown) == 2 + rounds * (3 * seeds + len(set(arms) & {"gentle"}))
         assert not models.keys() & shown.keys()
@@ -238,7 +238,7 @@ def test_what_has_seen_demonstrations_is_measured_against_what_it_was_then(tmp_p
     size = of("laptop")
     plan = Plan(tmp_path, tmp_path / "base", Data(tmp_path, tmp_path, make_tokenizer(), size), size, ["demonstrated"])
     steps = {step.name: step for step in plan.steps()}
-    shown, aligned = plan.tuned(), plan.aligned("demonstrated")
+    shown, aligned = plan.tuned, plan.aligned("demonstrated")
     assert f"model.path={shown}" in steps["English alignment, demonstrated"].words
     assert {f"model.path={aligned}", f"reward_pair.reference={shown}"} <= {*steps["rounds, demonstrated, seed 1"].words}
     assert f"benchmark.base={shown}" in steps["preferences on mini_over_35_demonstrated"].words

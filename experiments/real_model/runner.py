@@ -42,7 +42,7 @@ class Runner:
         """Run each step that is not done, the first ones first, as soon as what it needs is there.
 
         Raises:
-            SystemExit: one has failed; all that do not need it have gone on.
+            SystemExit: one has failed, or what one needs is not there; all others have been run.
         """
         due = [step for step in steps if step.due]
         running: dict[Future[int], Step] = {}
@@ -59,6 +59,7 @@ class Runner:
                     step = running.pop(ended)
                     if ended.result():
                         failed.append(f"{step.name}: {self._output(step)}")
+        failed += [f"{step.name}: not begun, as what it needs is not there" for step in due]
         if failed:
             raise SystemExit("Not run whole; the same command goes on from here:\n  " + "\n  ".join(failed))
 

@@ -15,7 +15,7 @@ from experiments.real_model import page, plot, summary
 from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.data import CONTRASTS, MADE
 from experiments.real_model.steps import Plan
-from icr.rundir import open_run
+from icr.rundir import Layout, open_run
 from icr.rundir.measured import Result
 from icr.rundir.summary import LIBRARIES
 
@@ -87,7 +87,7 @@ def _results(plan: Plan) -> Iterator[tuple[str, Result]]:
     there = [(contrast, plan.preferences(contrast, origin)) for contrast in CONTRASTS for origin in plan.origins]
     for what, directory in [*there, ("answers", plan.answers)]:
         benchmark = "answers" if what == "answers" else "preferences"
-        measured = open_run(directory).measured if directory.is_dir() else None
+        measured = open_run(directory).measured if Layout(directory).measured.is_file() else None
         if measured and benchmark in measured.results:
             yield what, measured.results[benchmark]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,8 +16,6 @@ from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 NAMES = {"": "ICR", "nll": "NLL control", "random": "random labels"}
 WIDTH, INCHES = 7.4, 0.19
 """Of the picture, and of one row of models."""
-
-
 GAINED = {
     ACCURACY: "Preference accuracy gained over the model that the rounds start from, points",
     LIKELIER: "The better answer is the likelier one: gained over the model that the rounds start from, points",
@@ -60,8 +59,7 @@ def _draw_rewards(axes: Axes, rewards: pd.DataFrame, contrasts: list[str]) -> No
             for shift, prompt in enumerate(PROMPTS):
                 for row in here[(here.prompt == prompt) & (here.by == "reward")].itertuples():
                     at = y + 0.22 * (shift - 1)
-                    axes.plot([row.low, row.high], [at, at], "-", color=PALETTE[shift], linewidth=1.4)
-                    axes.plot([row.accuracy], [at], "o", color=PALETTE[shift], markersize=5)
+                    draw_interval(axes, row, row.accuracy, at, PALETTE[shift])
             free = here[(here.prompt == PROMPTS[0]) & (here.by != "reward") & ~here.by.str.startswith("minus ")]
             axes.plot([free.accuracy.max()], [y], "|", color=INK, markersize=14, markeredgewidth=1.6)
             ticks[y] = code
@@ -84,11 +82,15 @@ def _draw_gains(part: SubFigure, gains: pd.DataFrame, title: str) -> None:
         axes.axvline(0, color=INK, linewidth=1)
         for row in gains[gains.contrast == contrast].itertuples():
             y = names.index(row.model)
-            tint = MUTED if Trained.parse(row.model).control else PALETTE[1]
-            axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
-            axes.plot([row.value], [y], "o", color=tint, markersize=4)
+            draw_interval(axes, row, row.value, y, MUTED if Trained.parse(row.model).control else PALETTE[1])
     columns[0].set_yticks(range(len(names)), [said(Trained.parse(name)) for name in names], fontsize=8)
     columns[0].set_ylim(len(names) - 0.4, -0.6)
+
+
+def draw_interval(axes: Axes, row: Any, value: float, y: float, tint: str) -> None:
+    """A value as a point, and from `row.low` to `row.high` a line."""
+    axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
+    axes.plot([value], [y], "o", color=tint, markersize=4)
 
 
 def said(model: Trained) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from experiments.real_model.arms import PAIRS, Trained
 from experiments.real_model.page import ACCURACY, LIKELIER, PROMPTS
-from experiments.real_model.plot import WIDTH, gains_of, said
+from experiments.real_model.plot import WIDTH, draw_interval, gains_of, said
 from icr.report.svg import INK, MUTED, PALETTE, RULE, clean, new_figure, save
 
 CONTRAST = "mini_over_35"
@@ -46,7 +46,7 @@ def _rewards(axes: Axes, rows: pd.DataFrame) -> None:
     for y, code in enumerate(codes):
         own = rows[(rows.language == code) & (rows.prompt == PROMPTS[0])]
         for row in own[own.by == "reward"].itertuples():
-            _interval(axes, row, row.accuracy, y, PALETTE[0])
+            draw_interval(axes, row, row.accuracy, y, PALETTE[0])
         free = own[(own.by != "reward") & ~own.by.str.startswith("minus ")].accuracy
         axes.plot([free.max()], [y], "|", color=INK, markersize=14, markeredgewidth=1.6)
     axes.set_yticks(range(len(codes)), codes)
@@ -60,12 +60,7 @@ def _gains(axes: Axes, rows: pd.DataFrame, title: str) -> None:
     axes.axvline(0, color=INK, linewidth=1)
     models = [Trained.parse(name) for name in rows.model]
     for y, (model, row) in enumerate(zip(models, rows.itertuples(), strict=True)):
-        _interval(axes, row, row.value, y, MUTED if model.control else PALETTE[1])
+        draw_interval(axes, row, row.value, y, MUTED if model.control else PALETTE[1])
     axes.set_yticks(range(len(models)), map(said, models), fontsize=8)
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.set_xlabel("points gained over its start", fontsize=8, color=MUTED)
-
-
-def _interval(axes: Axes, row: object, value: float, y: float, tint: str) -> None:
-    axes.plot([row.low, row.high], [y, y], "-", color=tint, linewidth=1.4)
-    axes.plot([value], [y], "o", color=tint, markersize=4)

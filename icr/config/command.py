@@ -27,6 +27,9 @@ from icr.terminal import Exit, complain, guarded
 begun = ContextVar("begun", default=False)
 """Whether a job of the command that runs has begun."""
 
+ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "false", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
+"""Set where they are not. oneDNN compiles code for each shape of a product and keeps it, 1024 of them by itself, half a
+MiB each. A training step has some sixty, and the next one, of other lengths, sixty others."""
 DEPTH = 20
 """Most brackets within brackets of an argument."""
 
@@ -46,7 +49,8 @@ def run_app(
         The exit code. Hydra itself exits after `--help` and the like.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     sys.argv[1:] = as_overrides(sys.argv[1:] if arguments is None else arguments)
     begun.set(False)
 

@@ -20,9 +20,11 @@ from icr.doctor.diagnose.show import show
 from icr.doctor.findings import FAIL
 from icr.doctor.offline import offline
 from icr.doctor.plan.architecture import architecture
+from icr.doctor.plan.diagnosis import labelled_lengths
 from icr.doctor.plan.hardware import DEVICES, THIS, this_machine
-from icr.doctor.plan.phases import Plan, make_plan
-from icr.doctor.plan.workload import Workload, workload
+from icr.doctor.plan.make import make_plan
+from icr.doctor.plan.phases import Plan
+from icr.doctor.plan.workload import Workload, counters, workload
 from icr.doctor.settings import DoctorSettings
 from icr.doctor.setup import Setup, setup_of
 from icr.doctor.show import show_findings, show_plan, verdict
@@ -97,15 +99,21 @@ def _planning(
 def _shown(plan: Plan, work: Workload, doctor: DoctorSettings, setup: Setup, console: Console) -> dict[str, object]:
     """Print the plan, and return it for JSON."""
     devices = {name: this_machine(setup.device) if name == THIS else DEVICES[name] for name in doctor.devices}
-    show_plan(plan, work, devices, doctor, console)
-    hours = {k: {p.name: plan.hours(p, d, doctor) for p in plan.phases} for k, d in devices.items()}
-    return {**plan.as_dict(), "hours": hours, "fits": {k: plan.fits(d) for k, d in devices.items()}}
+    hours = {name: plan.on(device, doctor) for name, device in devices.items()}
+    show_plan(plan, work, hours, console)
+    return {
+        **plan.as_dict(),
+        "hours": {name: of.round for name, of in hours.items()},
+        "diagnosis_hours": {name: of.diagnosis for name, of in hours.items()},
+        "fits": {name: plan.fits(device) for name, device in devices.items()},
+    }
 
 
 def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> tuple[Plan, Workload]:
     """The plan, and the prompts that it is for.
 
     Raises:
+        DataError: labelled preferences cannot be read.
         ModelError: the model is neither on this machine nor described.
     """
     shape = settings.model.shape
@@ -121,7 +129,8 @@ def planned(settings: config.Settings, doctor: DoctorSettings, setup: Setup) -> 
             raise
         renderer = None
     work = workload(settings, doctor, renderer, policy.context)
-    return make_plan(settings, doctor, setup, (policy, reference), work), work
+    given = labelled_lengths(settings, doctor, *counters(renderer))
+    return make_plan(settings, doctor, setup, (policy, reference), work, given), work
 
 
 def _stand_in(data: DictConfig) -> None:

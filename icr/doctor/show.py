@@ -10,12 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from icr.doctor.findings import FAIL, PASS, WARN, Finding
-from icr.doctor.plan.hardware import GIB, Device
-from icr.doctor.plan.phases import Plan
+from icr.doctor.plan.hardware import GIB
+from icr.doctor.plan.phases import Hours, Plan
 from icr.doctor.plan.workload import Workload
-from icr.doctor.settings import DoctorSettings
 
 Captioned = tuple[Table, str]
+PROCESS = (
+    "memory is of tensors: beside them a process on a CPU takes some 0.7 GiB, and its allocator keeps up to half as "
+    "much again of what it has been given back"
+)
 MARKS = {PASS: "[green]✓[/] pass", WARN: "[yellow]![/] warn", FAIL: "[red]✗[/] fail"}
 
 
@@ -39,14 +42,14 @@ def verdict(findings: Sequence[Finding]) -> str:
     return f"{counts[PASS]} passed, {counts[WARN]} warning{plural[WARN]}, {counts[FAIL]} failure{plural[FAIL]}"
 
 
-def show_plan(
-    plan: Plan, work: Workload, devices: Mapping[str, Device], doctor: DoctorSettings, console: Console
-) -> None:
+def show_plan(plan: Plan, work: Workload, hours: Mapping[str, Hours], console: Console) -> None:
     """Prompts by language, phases, and hours by device, by the names that `doctor.devices` gives them."""
-    for table, caption in (_prompts(work), _phases(plan), _hours(plan, devices, doctor)):
+    for table, caption in (_prompts(work), _phases(plan), _hours(plan, hours)):
         console.print(table, end="")
         console.print(f"{caption}\n", style="dim")
-    measured = [f"{name} is {device.name}" for name, device in devices.items() if device.measured]
+    measured = [f"{name} is {of.device.name}" for name, of in hours.items() if of.device.here]
+    if any(of.device.here == "cpu" for of in hours.values()):
+        measured.append(PROCESS)
     for note in [*measured, f"the run directory takes at most {plan.disk / GIB:.2f} GiB", *plan.notes]:
         console.print(f"• {escape(note)}.")
 
@@ -99,22 +102,23 @@ def _phases(plan: Plan) -> Captioned:
     return table, caption
 
 
-def _hours(plan: Plan, devices: Mapping[str, Device], doctor: DoctorSettings) -> Captioned:
+def _hours(plan: Plan, hours: Mapping[str, Hours]) -> Captioned:
     count = f"{plan.devices} × " if plan.devices > 1 else ""
-    table = _table(f"Time, of {plan.rounds} rounds", "phase", *(f"{count}{name}" for name in devices))
-    sums = dict.fromkeys(devices, 0.0)
+    table = _table(f"Time, of {plan.rounds} rounds", "phase", *(f"{count}{name}" for name in hours))
     for phase in plan.phases:
-        hours = {name: plan.hours(phase, device, doctor) for name, device in devices.items()}
-        sums = {name: sums[name] + hours[name] for name in sums}
-        table.add_row(phase.name, *map(_time, hours.values()))
+        table.add_row(phase.name, *(_time(of.round[phase.name]) for of in hours.values()))
+    sums = [sum(of.round.values()) for of in hours.values()]
     table.add_section()
-    table.add_row("a round", *map(_time, sums.values()))
-    table.add_row("the run", *(f"[bold]{_time(total * plan.rounds)}[/]" for total in sums.values()))
-    share = {name: plan.peak() / device.memory for name, device in devices.items()}
-    table.add_row("memory", *(_room(share[name], plan.fits(device)) for name, device in devices.items()))
+    table.add_row("a round", *map(_time, sums))
+    table.add_row("the run", *(f"[bold]{_time(total * plan.rounds)}[/]" for total in sums))
+    if plan.diagnosis:
+        table.add_row("diagnosis", *(_time(sum(of.diagnosis.values())) for of in hours.values()))
+    devices = [of.device for of in hours.values()]
+    table.add_row("memory", *(_room(plan.peak() / device.memory, plan.fits(device)) for device in devices))
     caption = (
         "Arithmetic at doctor.utilisation of the peak; decoding by what is read from memory or by "
-        "doctor.layer_seconds. Loading and saving are not counted. Memory: the largest phase's share of the device's."
+        "doctor.layer_seconds, and by the draws. Loading and saving are not counted. Diagnosis: by icr doctor "
+        "diagnose, on one device. Memory: the largest phase's share of the device's."
     )
     return table, caption
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 import yaml
 
-from icr.config.command import as_overrides
+from icr.config.command import as_overrides, run_app
 from icr.doctor import __main__ as doctor
 from icr.run import __main__ as run
 
@@ -56,3 +57,12 @@ def test_a_sweep_over_codes_is_told_how_a_list_is_written(capsys, monkeypatch, t
     monkeypatch.setattr(sys, "argv", ["icr"])
     assert run.main(["-m", f"run.dir={tmp_path}", "langs=en,es"]) == 2
     assert "Languages by their codes are a list: langs=[en,es]" in capsys.readouterr().err
+
+
+def test_a_command_bounds_what_onednn_keeps_and_leaves_what_is_set(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["icr"])
+    given = {name: value for name, value in os.environ.items() if not name.startswith("ONEDNN")}
+    monkeypatch.setattr(os, "environ", given | {"TOKENIZERS_PARALLELISM": "true"})
+    seen = {}
+    assert run_app(lambda: seen.update(os.environ), []) == 0
+    assert (seen["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], seen["TOKENIZERS_PARALLELISM"]) == ("256", "true")

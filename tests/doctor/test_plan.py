@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from icr import config
 from icr.config.messages import options
 from icr.doctor.plan.architecture import architecture, described
+from icr.doctor.plan.draws import PASSES, Draws
 from icr.doctor.plan.flops import cost
 from icr.doctor.plan.hardware import DEVICES, GIB, this_machine
 from icr.doctor.plan.phases import Decoding
@@ -60,9 +62,22 @@ def test_decoding_takes_what_is_read_or_issued():
     assert cache == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_draws_are_timed_here_and_counted_elsewhere(top_p):
+    draws = Draws(tokens=1000, vocabulary=65536, temperature=1.0, top_p=top_p, top_k=None)
+    counted = draws.seconds(DEVICES["A100"], 1e12)
+    assert counted == pytest.approx(1000 * 65536 * 4 * PASSES / 1e12)
+    here = this_machine("cpu")
+    timed = draws.seconds(here, 1.0)
+    assert counted < timed, "one CPU is slower than an A100"
+    assert replace(draws, tokens=0).seconds(here, 1.0) == 0
+    decoding = Decoding(steps=0, weights=0, cache=0, layers=0, draws=draws)
+    assert decoding.seconds(DEVICES["A100"], 0.5, 0.0) == pytest.approx(draws.seconds(DEVICES["A100"], 0.5 * 2039e9))
+
+
 def test_this_machine_is_measured():
     device = this_machine("cpu")
-    assert device.measured
+    assert device.here == "cpu"
     assert 2**30 < device.memory < 2**46
     assert 1e8 < device.flops["float32"] < 1e15
     assert 1e8 < device.bandwidth < 1e13

@@ -7,7 +7,8 @@ from icr.lazy import lazily
 if TYPE_CHECKING:
     from icr.doctor.plan.architecture import Architecture
     from icr.doctor.plan.hardware import DEVICES, Device, this_machine
-    from icr.doctor.plan.phases import Plan, make_plan
+    from icr.doctor.plan.make import make_plan
+    from icr.doctor.plan.phases import Plan
     from icr.doctor.plan.workload import Workload
 
 __all__ = [
@@ -25,7 +26,8 @@ __getattr__ = lazily(
     {
         "icr.doctor.plan.architecture": ["Architecture"],
         "icr.doctor.plan.hardware": ["DEVICES", "Device", "this_machine"],
-        "icr.doctor.plan.phases": ["Plan", "make_plan"],
+        "icr.doctor.plan.make": ["make_plan"],
+        "icr.doctor.plan.phases": ["Plan"],
         "icr.doctor.plan.workload": ["Workload"],
     },
 )

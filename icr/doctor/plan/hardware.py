@@ -23,7 +23,7 @@ class Device:
         flops: peak FLOP/s by dtype, dense, `float32` without TensorFloat.
         bandwidth: peak bytes/s of its memory.
         source: where the figures are from.
-        measured: whether they are what a program reaches, rather than a data sheet's peak.
+        here: `cpu` or `cuda` where it is this machine's, and the figures what a program reaches; None of a data sheet.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Device:
     flops: dict[str, float]
     bandwidth: float
     source: str
-    measured: bool = False
+    here: str | None = None
 
     def peak(self, dtype: torch.dtype) -> float:
         """FLOP/s in `dtype`; 16-bit types are alike."""
@@ -63,9 +63,10 @@ def this_machine(device: str) -> Device:
     if device == "cuda":
         name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory
     else:
-        name, memory = f"CPU, {torch.get_num_threads()} threads", _host_memory()
+        threads = torch.get_num_threads()
+        name, memory = f"CPU, {threads} thread{'s' if threads > 1 else ''}", _host_memory()
     flops = {str(dtype).removeprefix("torch."): _flops(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return Device(name, memory, flops, _bandwidth(device), "measured now", measured=True)
+    return Device(name, memory, flops, _bandwidth(device), "measured now", here=device)
 
 
 def _host_memory() -> int:
@@ -75,17 +76,17 @@ def _host_memory() -> int:
 def _flops(device: str, dtype: torch.dtype) -> float:
     size = 8192 if device == "cuda" else 768
     factor = torch.randn(size, size, device=device).to(dtype)
-    return 2 * size**3 / _seconds(lambda: factor @ factor)
+    return 2 * size**3 / quickest(lambda: factor @ factor)
 
 
 def _bandwidth(device: str) -> float:
     values = torch.zeros(2**28 if device == "cuda" else 2**25, device=device)
     target = torch.empty_like(values)
-    return 2 * values.nbytes / _seconds(lambda: target.copy_(values))
+    return 2 * values.nbytes / quickest(lambda: target.copy_(values))
 
 
-def _seconds(work: Callable[[], object], turns: int = 3) -> float:
-    """The quickest of a few turns, after one to warm up."""
+def quickest(work: Callable[[], object], turns: int = 3) -> float:
+    """Seconds of the quickest of a few turns, after one to warm up."""
     best = float("inf")
     for _ in range(turns + 1):
         started = time.perf_counter()

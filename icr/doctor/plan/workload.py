@@ -24,6 +24,7 @@ TEMPLATE_TOKENS = 12
 """Assumed of a chat template that is not there."""
 BYTES_PER_TOKEN = 3.0
 """Assumed of a tokenizer that is not there."""
+Tokens = Callable[[str], int]
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,15 @@ def workload(settings: Settings, doctor: DoctorSettings, renderer: Renderer | No
     if renderer is None:
         how = f"{BYTES_PER_TOKEN:g} per token"
         note = f"tokens are estimated from bytes ({how}): the tokenizer is not on this machine"
-        read = _Reading(settings, doctor, context, _estimate, _estimate)
-        return read.workload(prompts, "estimated", (note,))
-    asked, answered = (lambda text: len(renderer.prompt_ids(text))), (lambda text: len(renderer.response_ids(text)))
-    return _Reading(settings, doctor, context, asked, answered).workload(prompts, "read", ())
+        return _Reading(settings, doctor, context, *counters(None)).workload(prompts, "estimated", (note,))
+    return _Reading(settings, doctor, context, *counters(renderer)).workload(prompts, "read", ())
+
+
+def counters(renderer: Renderer | None) -> tuple[Tokens, Tokens]:
+    """What counts the tokens of a prompt, and what those of an answer; without a tokenizer both are estimated."""
+    if renderer is None:
+        return _estimate, _estimate
+    return lambda text: len(renderer.prompt_ids(text)), lambda text: len(renderer.response_ids(text))
 
 
 def room(settings: Settings, context: int | None) -> tuple[str, str]:
@@ -133,8 +139,8 @@ class _Reading:
     settings: Settings
     doctor: DoctorSettings
     context: int | None
-    asked: Callable[[str], int]
-    answered: Callable[[str], int]
+    asked: Tokens
+    answered: Tokens
 
     def workload(self, prompts: Sequence[Prompt], source: str, notes: tuple[str, ...]) -> Workload:
         """That of these prompts, and of the answers that are given with them."""

@@ -1,0 +1,46 @@
+"""Time that drawing tokens takes: of a large vocabulary, as much as the model itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from icr.doctor.plan.hardware import Device, quickest
+from icr.sampling.drawing import draw
+
+ROWS = 8
+"""Of logits that are drawn from when it is timed."""
+PASSES = 12
+"""Times that float32 logits are read or written on a device that is not at hand."""
+SPREAD = 5.0
+"""Standard deviation of the logits that are drawn from: as with a language model, few tokens have most of the mass."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Tokens that are drawn.
+
+    Attributes:
+        tokens: how many.
+        vocabulary: of how many each is drawn.
+        temperature, top_p, top_k: how, as `icr.sampling.drawing.draw` takes them.
+    """
+
+    tokens: float
+    vocabulary: int
+    temperature: float
+    top_p: float
+    top_k: int | None
+
+    def seconds(self, device: Device, bandwidth: float) -> float:
+        """Seconds on one device: timed where it is here, and by the bytes that pass at `bandwidth` elsewhere."""
+        if device.here:
+            return self.tokens * self._measured(device.here) / ROWS
+        return self.tokens * self.vocabulary * PASSES * torch.float32.itemsize / bandwidth
+
+    def _measured(self, here: str) -> float:
+        numbers = torch.Generator(here).manual_seed(0)
+        logits = SPREAD * torch.randn(ROWS, self.vocabulary, generator=numbers, device=here)
+        uniform = torch.rand(ROWS, generator=numbers, device=here)
+        return quickest(lambda: draw(logits, uniform, self.temperature, self.top_p, self.top_k))

@@ -16,8 +16,8 @@ from icr.doctor.plan.workload import Workload
 
 Captioned = tuple[Table, str]
 PROCESS = (
-    "memory is of tensors: beside them a process on a CPU takes some 0.7 GiB, and its allocator keeps up to half as "
-    "much again of what it has been given back"
+    "memory is of tensors: a process on a CPU takes some 0.7 GiB besides, and its allocator keeps what it has been "
+    "given back, as much again in a training and more where no two steps have the same shapes"
 )
 MARKS = {PASS: "[green]✓[/] pass", WARN: "[yellow]![/] warn", FAIL: "[red]✗[/] fail"}
 

@@ -1,7 +1,7 @@
 """The method on a real multilingual model, Gemma 3 270M: one command from an empty folder to the tables.
 
     python experiments/real_model/run.py                               about two hours on two idle cores
-    python experiments/real_model/run.py --size small                  half an hour
+    python experiments/real_model/run.py --size small                  a quarter of an hour
     python experiments/real_model/run.py --model google/gemma-3-270m   from a hub or a folder
     python experiments/real_model/run.py --arms demonstrated gentle    other kinds of rounds, too
     python experiments/real_model/run.py --collect                     no runs: tables and pictures of what has been run

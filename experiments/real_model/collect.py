@@ -21,7 +21,7 @@ from icr.rundir.summary import LIBRARIES
 
 DIAGNOSIS = ["pair", "contrast", "language", "prompt", "by", "accuracy", "low", "high", "rows"]
 """Columns: `by` is `reward`, a baseline, or `minus <prompt>` for the difference from another prompt."""
-FIGURES = ["contrast", "model", "language", "figure", "value"]
+FIGURES = ["contrast", "model", "language", "figure", "value", "low", "high"]
 DIFFERENCES = ["contrast", "figure", "model", "baseline", "language", "value", "low", "high", "prompts"]
 
 
@@ -68,9 +68,10 @@ def _accuracies(equal: dict[str, Any], rows: int) -> Iterator[list[Any]]:
 def _figures(plan: Plan) -> Iterator[list[Any]]:
     for contrast, result in _results(plan):
         for model, figures in result.figures.items():
-            for figure, by_language in figures.items():
-                for language, value in by_language.items():
-                    yield [contrast, model, language, figure, value]
+            for figure in (name for name in figures if not name.endswith(("_low", "_high"))):
+                low, high = (figures.get(f"{figure}_{end}", {}) for end in ("low", "high"))
+                for code, value in figures[figure].items():
+                    yield [contrast, model, code, figure, value, low.get(code), high.get(code)]
 
 
 def _differences(plan: Plan) -> Iterator[list[Any]]:

@@ -44,12 +44,28 @@ def test_labelled_tokens_are_those_that_are_scored(examine, passed, tmp_path):
 def test_own_samples_are_counted_by_language_and_prompt(examine):
     few = ("doctor.own_prompts=2", "doctor.own_responses=3", "langs=[es,sw]", *NO_MEMORY)
     sampling, scored = examine("plan", *few).results["plan"]["diagnosis"]
-    of_round, of_scoring, *_ = examine("plan", "sampling.n=3", "data.prompts_per_language=2", *few).results["plan"][
-        "phases"
-    ]
+    run = examine("plan", "sampling.n=3", "data.prompts_per_language=2", *few)
+    of_round, of_scoring, *_ = run.results["plan"]["phases"]
     assert sampling == {**of_round, "memory": sampling["memory"]}
     # The pocket's diagnosis compares the crosslingual with the multilingual prompt.
     assert scored["tokens"] == pytest.approx(2 * of_scoring["tokens"], abs=1)
+
+
+def test_a_prompt_that_samples_is_counted_as_in_a_round(examine):
+    own = ("doctor.own_prompts=2", "doctor.own_responses=3", "langs=[es,sw]", *NO_MEMORY)
+    of_round = ("sampling.n=3", "data.prompts_per_language=2", "reward_prompt=translate")
+    round_ = {phase["phase"]: phase for phase in examine("plan", *of_round, *own).results["plan"]["phases"]}
+    phases = examine("plan", "diagnosis=every_prompt", *own).results["plan"]["diagnosis"]
+    assert [phase["phase"] for phase in phases] == ["sampling", "scoring", "translation"]
+    assert phases[-1]["tokens"] == pytest.approx(round_["translation"]["tokens"], abs=1)
+
+
+def test_a_reward_prompt_that_has_the_name_of_another_is_planned_all_the_same(examine):
+    """Names are for the tables of a diagnosis, which asks for another key."""
+    changed = "reward_prompt.template='In {language}: {instruction}'"
+    seen = examine("plan", changed, "doctor.own_prompts=2", *NO_MEMORY)
+    assert seen.status == 0
+    assert [phase["phase"] for phase in seen.results["plan"]["diagnosis"]] == ["sampling", "scoring"]
 
 
 def test_without_either_there_is_none(examine):

@@ -170,7 +170,7 @@ def test_a_page_says_what_there_is_by_now(tmp_path):
         [*row, "multilingual", "reward", 0.85, 0.75, 0.95, 60],
         [*row, "crosslingual", "minus multilingual", -0.05, -0.1, 0.0, 60],
     ]
-    empty = pd.DataFrame(columns=["contrast", "model", "language", "figure", "value"])
+    empty = pd.DataFrame(columns=collect.FIGURES)
     found = {"diagnosis": pd.DataFrame(diagnosis, columns=columns), "models": empty, "differences": empty}
     path = tmp_path / "README.md"
     path.write_text("# Title\n\nProse.\n", encoding="utf-8")
@@ -186,7 +186,7 @@ def test_what_rounds_have_changed_stands_beside_the_controls(tmp_path):
     names = ["base", "dpo_en", "s0_nll_M0", "s0_M0"]
     values = {page.ACCURACY: [float("nan"), 90.0, 89.0, 80.0], page.LIKELIER: [35.0, 60.0, 58.0, 72.0]}
     models = [
-        ["turbo_over_35", name, code, figure, value]
+        ["turbo_over_35", name, code, figure, value, value - 5, value + 5]
         for figure, of_models in values.items()
         for name, value in zip(names, of_models, strict=True)
         for code in ("en", "es", "mean")

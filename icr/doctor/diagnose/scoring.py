@@ -9,7 +9,7 @@ from functools import cached_property
 from icr.config import Settings
 from icr.data import RewardPrompt
 from icr.data.labelled import Labelled, response_ids
-from icr.doctor.diagnose.prompts import compared_prompts
+from icr.errors import ConfigError
 from icr.models import LoadedModel, residency
 from icr.modules import ImplicitRewardModule
 from icr.progress import progress
@@ -40,8 +40,22 @@ class Scorer:
 
     @cached_property
     def prompts(self) -> dict[str, RewardPrompt]:
-        """Reward prompts by name (`compared_prompts`)."""
-        return compared_prompts(self.settings)
+        """Reward prompts by name: the run's own first, then those of the diagnosis that are others, and the gate's.
+
+        Raises:
+            ConfigError: two that differ have one name.
+        """
+        own, second = self.settings.reward_prompt, self.settings.second_prompt
+        given = dict(self.settings.diagnosis.reward_prompts)
+        if second and second not in given.values():
+            given["gate"] = second
+        name = next((name for name, prompt in given.items() if prompt == own), own.name)
+        if given.get(name, own) != own:
+            raise ConfigError(
+                f"diagnosis.reward_prompts.{name} is another prompt than the run's reward_prompt, which has that name "
+                f"too: give it another key."
+            )
+        return {name: own, **given}
 
     def sample(self, prompts: Sequence[Prompt], n: int) -> list[Response]:
         """`n` responses to each prompt, decoded as the run's are."""

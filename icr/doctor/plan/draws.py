@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -36,11 +37,16 @@ class Draws:
     def seconds(self, device: Device, bandwidth: float) -> float:
         """Seconds on one device: timed where it is here, and by the bytes that pass at `bandwidth` elsewhere."""
         if device.here:
-            return self.tokens * self._measured(device.here) / ROWS
+            return (
+                self.tokens * _measured(device.here, self.vocabulary, self.temperature, self.top_p, self.top_k) / ROWS
+            )
         return self.tokens * self.vocabulary * PASSES * torch.float32.itemsize / bandwidth
 
-    def _measured(self, here: str) -> float:
-        numbers = torch.Generator(here).manual_seed(0)
-        logits = SPREAD * torch.randn(ROWS, self.vocabulary, generator=numbers, device=here)
-        uniform = torch.rand(ROWS, generator=numbers, device=here)
-        return quickest(lambda: draw(logits, uniform, self.temperature, self.top_p, self.top_k))
+
+@cache
+def _measured(here: str, vocabulary: int, temperature: float, top_p: float, top_k: int | None) -> float:
+    """Seconds of a draw for `ROWS` rows."""
+    numbers = torch.Generator(here).manual_seed(0)
+    logits = SPREAD * torch.randn(ROWS, vocabulary, generator=numbers, device=here)
+    uniform = torch.rand(ROWS, generator=numbers, device=here)
+    return quickest(lambda: draw(logits, uniform, temperature, top_p, top_k))

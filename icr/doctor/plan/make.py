@@ -43,9 +43,10 @@ def make_plan(
     states = memory.state_bytes(setup.policy_dtype)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     saved = trained * setup.policy_dtype.itemsize
+    held = memory.phases()
     return Plan(
-        phases=counted.phases(memory.phases()),
-        diagnosis=diagnosis(counted, memory, given),
+        phases=counted.phases(held),
+        diagnosis=diagnosis(counted, held, given),
         rounds=settings.iterations,
         devices=setup.devices,
         # Each round's model, two checkpoints at the moment that one takes the other's place, and eight bytes per token.

@@ -10,8 +10,8 @@ import torch
 from icr.doctor.plan.hardware import Device, quickest
 from icr.sampling.drawing import draw
 
-ROWS = 8
-"""Of logits that are drawn from when it is timed."""
+LOGITS = 2**21
+"""That are drawn from at once when it is timed, so that what a call takes by itself does not count."""
 PASSES = 12
 """Times that float32 logits are read or written on a device that is not at hand."""
 SPREAD = 5.0
@@ -37,16 +37,15 @@ class Draws:
     def seconds(self, device: Device, bandwidth: float) -> float:
         """Seconds on one device: timed where it is here, and by the bytes that pass at `bandwidth` elsewhere."""
         if device.here:
-            return (
-                self.tokens * _measured(device.here, self.vocabulary, self.temperature, self.top_p, self.top_k) / ROWS
-            )
+            return self.tokens * _measured(device.here, self.vocabulary, self.temperature, self.top_p, self.top_k)
         return self.tokens * self.vocabulary * PASSES * torch.float32.itemsize / bandwidth
 
 
 @cache
 def _measured(here: str, vocabulary: int, temperature: float, top_p: float, top_k: int | None) -> float:
-    """Seconds of a draw for `ROWS` rows."""
+    """Seconds of one token's draw, in a batch."""
+    rows = max(1, LOGITS // vocabulary)
     numbers = torch.Generator(here).manual_seed(0)
-    logits = SPREAD * torch.randn(ROWS, vocabulary, generator=numbers, device=here)
-    uniform = torch.rand(ROWS, generator=numbers, device=here)
-    return quickest(lambda: draw(logits, uniform, temperature, top_p, top_k))
+    logits = SPREAD * torch.randn(rows, vocabulary, generator=numbers, device=here)
+    uniform = torch.rand(rows, generator=numbers, device=here)
+    return quickest(lambda: draw(logits, uniform, temperature, top_p, top_k)) / rows
